@@ -1,0 +1,1 @@
+"""Worst-case privacy audits of training on synthetic data, in JAX."""
