@@ -1,0 +1,53 @@
+"""What judges: membership inference on predictions that came from anywhere.
+
+NumPy arrays in, NumPy arrays out. Q examples, M models, A augmented queries,
+K classes; a score is high when its example looks like a member.
+"""
+
+from syndata_jax.attack.audit import attack, shuffled
+from syndata_jax.attack.lira import lira
+from syndata_jax.attack.predictions import (
+  PredictionFile,
+  Predictions,
+  load_predictions,
+  save_predictions,
+)
+from syndata_jax.attack.roc import (
+  FPR_LEVELS,
+  RocCurve,
+  auc,
+  balanced_accuracy,
+  roc_curve,
+  tpr_at_fpr,
+)
+from syndata_jax.attack.scores import hinge_score, logit_score
+from syndata_jax.attack.threshold import global_threshold
+from syndata_jax.attack.variants import (
+  Variant,
+  headline,
+  headline_scores,
+  variant_scores,
+)
+
+__all__ = [
+  "FPR_LEVELS",
+  "PredictionFile",
+  "Predictions",
+  "RocCurve",
+  "Variant",
+  "attack",
+  "auc",
+  "balanced_accuracy",
+  "global_threshold",
+  "headline",
+  "headline_scores",
+  "hinge_score",
+  "lira",
+  "load_predictions",
+  "logit_score",
+  "roc_curve",
+  "save_predictions",
+  "shuffled",
+  "tpr_at_fpr",
+  "variant_scores",
+]

@@ -1,0 +1,91 @@
+"""The audit of one file of predictions: every attack, with error bars."""
+
+import numpy as np
+
+from syndata_jax import keys
+from syndata_jax.attack import bootstrap
+from syndata_jax.attack.predictions import PredictionFile, Predictions
+from syndata_jax.attack.variants import (
+  Variant,
+  headline,
+  variant_scores,
+  variants,
+)
+
+
+def attack(file: PredictionFile, seed: int = 0, replicates: int = 500) -> dict:
+  """Attacks the canaries and, where there is one, the average case.
+
+  Args:
+    file: predictions of one set of models; see `load_predictions`.
+    seed: of the resampling and of the shuffled control; equal arguments give
+      equal results.
+    replicates: bootstrap replicates behind each 95% interval, at least 1; all
+      the attacks on one population are judged on the same ones.
+
+  Returns:
+    A dict ready for JSON. `headline` names the variant to quote. `canaries`
+    and, if the file has it, `average` hold the sizes of the population,
+    `smallest_fpr` (one false positive), `attacks` (a record per variant, the
+    headline first) and `shuffled` (the headline on `shuffled` predictions:
+    what no leakage looks like at this size). Every figure is
+    `{"value", "low", "high"}`, a fraction.
+
+  Raises:
+    ValueError: predictions that `load_predictions` would have refused, or too
+      few replicates.
+  """
+  populations = {"canaries": file.canaries, "average": file.average}
+  views = file.canaries.logits.shape[2]
+  return {"headline": headline(views)._asdict()} | {
+    name: _audit(predictions, name, seed, replicates)
+    for name, predictions in populations.items()
+    if predictions is not None
+  }
+
+
+def shuffled(
+  predictions: Predictions, seed: int = 0, population: str = "canaries"
+) -> Predictions:
+  """The same predictions, each row of membership shuffled over the models.
+
+  The control of an audit: models and logits are real, but who was a member is
+  drawn anew, so whatever an attack finds is chance. Rows keep their number of
+  members. With the same seed and population (`canaries` or `average`) it is
+  the control that `attack` reports.
+  """
+  generator = keys.generator(seed, f"attack/{population}/shuffled")
+  membership = generator.permuted(predictions.membership, axis=1)
+  return predictions._replace(membership=membership)
+
+
+def _audit(
+  predictions: Predictions, name: str, seed: int, replicates: int
+) -> dict:
+  """One population's part of the result."""
+  examples, models, views, _ = predictions.logits.shape
+  generator = keys.generator(seed, f"attack/{name}/bootstrap")
+  draws = bootstrap.draw(examples, models, replicates, generator)
+  control = shuffled(predictions, seed, name)
+  members = int(np.sum(predictions.membership))
+  nonmembers = examples * models - members
+  return {
+    "examples": examples,
+    "models": models,
+    "views": views,
+    "members": members,
+    "nonmembers": nonmembers,
+    "smallest_fpr": 1 / nonmembers,
+    "attacks": [
+      _record(predictions, variant, draws) for variant in variants(views)
+    ],
+    "shuffled": _record(control, headline(views), draws),
+  }
+
+
+def _record(
+  predictions: Predictions, variant: Variant, draws: bootstrap.Draws
+) -> dict:
+  scores = variant_scores(predictions, variant)
+  figures = bootstrap.intervals(scores, predictions.membership, draws)
+  return variant._asdict() | figures

@@ -1,0 +1,106 @@
+"""Error bars for an audit: resampled examples and resampled models.
+
+The Q x M scores of an audit are not independent: a row shares its example and
+a column its model. Both are drawn again with replacement, and a score counts
+as often as the product of its row's and its column's draws: the pigeonhole
+bootstrap (Owen, "The pigeonhole bootstrap", 2007), whose intervals are never
+too narrow for such a table and may be somewhat wide.
+
+Three limits. The attack scores are kept as they are: LiRA is not fitted again
+to resampled models. An example drawn twice ties with itself, so false positives
+come in larger steps and the intervals at a very low FPR lean downwards. And
+rows 2k and 2k + 1 of a split's membership are complements of each other: the
+pairing balances the number of members in each model, and is no property of the
+examples, so rows are drawn one by one, not in pairs. Replicates are then less
+balanced than the split itself, which again widens the intervals.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from syndata_jax.attack import roc
+
+
+class Draws(NamedTuple):
+  """How often each replicate holds each example and each model."""
+
+  examples: np.ndarray  # i32[R, Q], rows sum to Q
+  models: np.ndarray  # i32[R, M], rows sum to M
+
+
+def draw(
+  num_examples: int,
+  num_models: int,
+  replicates: int,
+  generator: np.random.Generator,
+) -> Draws:
+  """Draws examples and models with replacement, `replicates` times."""
+
+  def counts(size):
+    chance = np.full(size, 1 / size)
+    return generator.multinomial(size, chance, replicates).astype(np.int32)
+
+  return Draws(counts(num_examples), counts(num_models))
+
+
+def intervals(
+  scores: np.ndarray,
+  membership: np.ndarray,
+  draws: Draws,
+  confidence: float = 0.95,
+) -> dict:
+  """ROC figures of one attack with percentile intervals.
+
+  Args:
+    scores: real[Q, M], finite; high means member.
+    membership: bool[Q, M].
+    draws: of the same Q and M. Attacks judged with the same draws can be
+      compared replicate by replicate. A replicate that holds no member or
+      no non-member has no ROC curve and is left out.
+    confidence: two-sided coverage, in 0..1.
+
+  Returns:
+    `tpr_at_fpr` (keyed by the FPR as text), `auc` and `balanced_accuracy`,
+    each figure `{"value", "low", "high"}` in 0..1.
+
+  Raises:
+    ValueError: see `roc.rank`; draws of other sizes, or none that can be
+      used.
+  """
+  membership = np.asarray(membership, bool)
+  sizes = (draws.examples.shape[1], draws.models.shape[1])
+  if membership.shape != sizes:
+    raise ValueError(f"draws are for {sizes}: {membership.shape} needed")
+  ranking = roc.rank(scores, membership)
+  value = _figures(ranking, np.ones(membership.shape, np.int32))
+  replicates = [
+    _figures(ranking, np.outer(examples, models))
+    for examples, models in _with_both_classes(draws, membership)
+  ]
+  if not replicates:
+    raise ValueError("no replicate holds members and non-members: draw more")
+  tail = (1 - confidence) / 2
+  low, high = np.quantile(replicates, [tail, 1 - tail], axis=0)
+  *tprs, auc, accuracy = (
+    {"value": float(v), "low": float(a), "high": float(b)}
+    for v, a, b in zip(value, low, high, strict=True)
+  )
+  return {
+    "tpr_at_fpr": dict(zip(map(str, roc.FPR_LEVELS), tprs, strict=True)),
+    "auc": auc,
+    "balanced_accuracy": accuracy,
+  }
+
+
+def _figures(ranking, weights):
+  """f64[L + 2]: the TPR at each level, AUC, balanced accuracy."""
+  curve = ranking.curve(weights)
+  tprs = curve.tpr_at(np.array(roc.FPR_LEVELS))
+  return np.append(tprs, [curve.auc(), curve.balanced_accuracy()])
+
+
+def _with_both_classes(draws, membership):
+  members = ((draws.examples @ membership) * draws.models).sum(axis=1)
+  usable = (members > 0) & (members < membership.size)
+  return zip(draws.examples[usable], draws.models[usable], strict=True)

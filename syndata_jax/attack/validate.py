@@ -1,0 +1,123 @@
+"""Checks of arrays that come from outside, each with one clear line.
+
+Every message starts with the name of the array and says what was found and
+what is allowed; the caller adds the file.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+# Leaving the target model out must leave two members and two non-members.
+MIN_PER_SIDE = 3
+
+
+def population(
+  arrays: Mapping[str, np.ndarray], names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Checks one population and brings it to the dtypes of the design.
+
+  Args:
+    arrays: by name.
+    names: those of the logits, labels and membership among `arrays`.
+
+  Returns:
+    logits f32[Q, M, A, K], labels i32[Q], membership bool[Q, M].
+
+  Raises:
+    ValueError: naming the array at fault.
+  """
+  for name in names:
+    if name not in arrays:
+      raise ValueError(f"{name} is missing: {', '.join(names)} needed")
+  logits, labels, membership = (np.asarray(arrays[name]) for name in names)
+  logits = _logits(logits, names[0])
+  queries, models, _, classes = logits.shape
+  labels = _labels(labels, names[1], queries, classes)
+  membership = _membership(membership, names[2], queries, models)
+  return logits, labels, membership
+
+
+def same_models(logits: np.ndarray, name: str, reference: np.ndarray) -> None:
+  """Raises ValueError unless both logits are of as many models and classes."""
+  for axis, what in ((1, "models"), (3, "classes")):
+    found, expected = logits.shape[axis], reference.shape[axis]
+    if found != expected:
+      raise ValueError(f"{name} has {found} {what}: {expected} as in logits")
+
+
+def both_sides(membership: np.ndarray, name: str) -> None:
+  """Raises ValueError if a row of bool[Q, M] has too few of either side."""
+  inside = membership.sum(axis=1)
+  outside = membership.shape[1] - inside
+  short = np.flatnonzero(np.minimum(inside, outside) < MIN_PER_SIDE)
+  if short.size:
+    row = short[0]
+    raise ValueError(
+      f"{name} row {row} has {inside[row]} members and {outside[row]} "
+      f"non-members: at least {MIN_PER_SIDE} of each needed"
+    )
+
+
+def test_accuracy(values: np.ndarray, models: int) -> np.ndarray:
+  """f32[M] of fractions, or ValueError."""
+  values = np.asarray(values)
+  _dtype(values, "test_accuracy", "f", "floating point")
+  _shape(values, "test_accuracy", (models,))
+  # Written so that NaN fails.
+  wrong = values[~((values >= 0) & (values <= 1))]
+  if wrong.size:
+    raise ValueError(
+      f"test_accuracy holds {wrong[0]}: fractions from 0 to 1 allowed"
+    )
+  return values.astype(np.float32)
+
+
+def _logits(logits, name):
+  _dtype(logits, name, "f", "floating point")
+  if logits.ndim == 3:
+    logits = logits[:, :, None]
+  if logits.ndim != 4 or 0 in logits.shape or logits.shape[3] < 2:
+    raise ValueError(
+      f"{name} has shape {logits.shape}: [examples, models, views, classes] or "
+      "[examples, models, classes] needed, with 2 classes or more"
+    )
+  # A float64 beyond the range of float32 becomes infinite and is found below.
+  with np.errstate(over="ignore"):
+    logits = logits.astype(np.float32, copy=False)
+  if not np.isfinite(logits).all():
+    where = np.argwhere(~np.isfinite(logits))[0].tolist()
+    raise ValueError(
+      f"{name} holds {logits[tuple(where)]} at {where}: finite float32 allowed"
+    )
+  return logits
+
+
+def _labels(labels, name, queries, classes):
+  _dtype(labels, name, "iu", "integers")
+  _shape(labels, name, (queries,))
+  wrong = labels[(labels < 0) | (labels >= classes)]
+  if wrong.size:
+    raise ValueError(f"{name} holds {wrong[0]}: 0 to {classes - 1} allowed")
+  return labels.astype(np.int32)
+
+
+def _membership(membership, name, queries, models):
+  _dtype(membership, name, "biuf", "bool, or 0 and 1")
+  _shape(membership, name, (queries, models))
+  wrong = membership[(membership != 0) & (membership != 1)]
+  if wrong.size:
+    raise ValueError(f"{name} holds {wrong[0]}: 0 and 1 allowed")
+  membership = membership.astype(bool)
+  both_sides(membership, name)
+  return membership
+
+
+def _dtype(array, name, kinds, allowed):
+  if array.dtype.kind not in kinds:
+    raise ValueError(f"{name} has dtype {array.dtype}: {allowed} needed")
+
+
+def _shape(array, name, shape):
+  if array.shape != shape:
+    raise ValueError(f"{name} has shape {array.shape}: {shape} needed")

@@ -1,0 +1,30 @@
+"""What trains and queries shadow models: network, recipe, layout, pixels."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from syndata_jax.data import augmentation
+from syndata_jax.ensemble.layout import Layout
+from syndata_jax.ensemble.recipe import Recipe
+
+
+class Engine(NamedTuple):
+  """The tools that every paradigm shares.
+
+  A paradigm may swap any of them (`engine._replace(recipe=...)`) for a stage
+  of its own.
+  """
+
+  model: nn.Module
+  recipe: Recipe
+  layout: Layout
+  mean: tuple[float, ...]  # C public channel means, pixels in [0, 1]
+  std: tuple[float, ...]  # C public channel deviations
+  dtype: jnp.dtype  # of the computation; parameters stay float32
+
+  def normalise(self, images: jax.Array) -> jax.Array:
+    """u8[...,H,W,C] -> what the network reads, in `dtype`."""
+    return augmentation.normalise(images, self.mean, self.std, self.dtype)

@@ -1,0 +1,183 @@
+"""Which model runs where: devices, chunks, and the axis M.
+
+Models are split over the devices of one mesh axis; on each device a loop runs
+over chunks, and inside a chunk the models are vmapped. Nothing is exchanged
+between devices, so the compiled program holds no collective.
+
+    devices (shard_map or pmap)  >  chunks (lax.map)  >  models (vmap)
+
+State is always built outside and passed in: parameters created inside
+`shard_map` count as replicated, and their gradients would silently be summed
+over devices.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from syndata_jax.errors import UserError
+
+AXES = ("shard_map", "pmap")
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """Where M models live. Make it with `make_layout`.
+
+  Attributes:
+    num_models: M.
+    devices: the D devices in use.
+    chunk: models vmapped at once on one device; divides `per_device`.
+    device_axis: "shard_map", or "pmap" for its older equivalent.
+  """
+
+  num_models: int
+  devices: tuple[jax.Device, ...]
+  chunk: int
+  device_axis: str = "shard_map"
+
+  @property
+  def per_device(self) -> int:
+    """Models on each device, the repeated ones that fill up included."""
+    return -(-self.num_models // len(self.devices))
+
+  @property
+  def mesh(self) -> jax.sharding.Mesh:
+    """One axis, `models`."""
+    return jax.make_mesh(
+      (len(self.devices),),
+      ("models",),
+      axis_types=(AxisType.Auto,),
+      devices=self.devices,
+    )
+
+  def place(self, tree: Any) -> Any:
+    """Splits a tree of arrays [M,...] over the devices.
+
+    Where M does not fill the devices evenly, the last model is repeated; its
+    copies train along and `gather` drops them.
+    """
+    total = self.per_device * len(self.devices)
+    index = np.minimum(np.arange(total), self.num_models - 1)
+    if self.device_axis == "pmap":
+      index = index.reshape(len(self.devices), self.per_device)
+    take = jax.jit(
+      partial(jax.tree.map, lambda a: a[index]),
+      out_shardings=self._sharding("models"),
+    )
+    return take(tree)
+
+  def replicate(self, tree: Any) -> Any:
+    """Copies a tree of arrays, shared by all models, to every device."""
+    if self.device_axis == "pmap":
+      copies = len(self.devices)
+      tree = jax.tree.map(
+        lambda a: np.broadcast_to(a, (copies, *np.shape(a))), tree
+      )
+      return jax.device_put(tree, self._sharding("models"))
+    return jax.device_put(tree, self._sharding())
+
+  def gather(self, tree: Any) -> Any:
+    """The inverse of `place`, on the host: NumPy arrays [M,...]."""
+
+    def collect(a: jax.Array) -> np.ndarray:
+      a = np.asarray(jax.device_get(a))
+      if self.device_axis == "pmap":
+        a = a.reshape(-1, *a.shape[2:])
+      return a[: self.num_models]
+
+    return jax.tree.map(collect, tree)
+
+  def compile(self, function: Callable, donate: bool = False) -> Callable:
+    """Compiles a function of one model into a function of all of them.
+
+    Args:
+      function: called as `function(state, data, shared)` with one model's
+        `state` and `data` and what all share; returns a pytree of arrays.
+      donate: whether the buffers of `state` may be reused for the result.
+
+    Returns:
+      A compiled function of placed states, placed data and replicated shared
+      values; its results are placed.
+    """
+
+    def on_device(state, data, shared):
+      return _over_chunks(partial(_call, function, shared), self.chunk)(
+        (state, data)
+      )
+
+    donated = (0,) if donate else ()
+    if self.device_axis == "pmap":
+      return jax.pmap(
+        on_device, devices=self.devices, donate_argnums=donated
+      )
+    split = jax.shard_map(
+      on_device,
+      mesh=self.mesh,
+      in_specs=(P("models"), P("models"), P()),
+      out_specs=P("models"),
+    )
+    return jax.jit(split, donate_argnums=donated)
+
+  def _sharding(self, *axes: str) -> NamedSharding:
+    return NamedSharding(self.mesh, P(*axes))
+
+
+def _call(function: Callable, shared: Any, own: tuple[Any, Any]) -> Any:
+  return function(*own, shared)
+
+
+def _over_chunks(function: Callable, chunk: int) -> Callable:
+  """vmap in chunks: [m,...] -> [m,...], `chunk` divides m."""
+
+  def run(tree):
+    m = jax.tree.leaves(tree)[0].shape[0]
+    if m == chunk:
+      return jax.vmap(function)(tree)
+    cut = jax.tree.map(
+      lambda a: a.reshape(m // chunk, chunk, *a.shape[1:]), tree
+    )
+    result = lax.map(jax.vmap(function), cut)
+    return jax.tree.map(lambda a: a.reshape(m, *a.shape[2:]), result)
+
+  return run
+
+
+def make_layout(
+  num_models: int,
+  device_axis: str = "shard_map",
+  chunk: int = 0,
+  devices: Sequence[jax.Device] | None = None,
+) -> Layout:
+  """Spreads models over devices.
+
+  Args:
+    num_models: M.
+    device_axis: one of `AXES`.
+    chunk: models vmapped at once on a device, rounded down to a divisor of
+      the models on a device; 0 for all of them.
+    devices: default all local ones; never more than M are used.
+
+  Raises:
+    UserError: an unknown device axis or a negative chunk.
+  """
+  if device_axis not in AXES:
+    raise UserError(
+      f"--device_axis={device_axis}: must be one of {', '.join(AXES)}"
+    )
+  if chunk < 0:
+    raise UserError(f"chunk={chunk}: must be 0 (all models) or more")
+  used = tuple(devices or jax.local_devices())[:num_models]
+  per_device = -(-num_models // len(used))
+  width = min(chunk or per_device, per_device)
+  while per_device % width:
+    width -= 1
+  return Layout(num_models, used, width, device_axis)

@@ -1,0 +1,110 @@
+"""Layers the networks share, with PyTorch's initialisation.
+
+Networks receive their norm and convolution as constructor arguments. The
+recipes this project reproduces were tuned in PyTorch, so weights and biases
+start as its layers do: uniform within 1 / sqrt(fan_in).
+"""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from syndata_jax.errors import UserError
+from syndata_jax.models.convolution import convolve
+
+# norm(train) -> a module applied to [B,H,W,C]
+Norm = Callable[[bool], nn.Module]
+Initializer = jax.nn.initializers.Initializer
+
+uniform_fan_in = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+# PyTorch truncates at absolute +-2, which at these widths never binds.
+normal_fan_in = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
+
+
+def uniform_bias(fan_in: int) -> Initializer:
+  """U(-1/sqrt(fan_in), 1/sqrt(fan_in)), the bias of PyTorch's layers."""
+  bound = 1 / math.sqrt(fan_in)
+
+  def init(key, shape, dtype=jnp.float32):
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+  return init
+
+
+class Conv(nn.Module):
+  """A convolution padded by kernel // 2, computed in `dtype`."""
+
+  features: int
+  kernel: int = 3
+  stride: int = 1
+  use_bias: bool = False
+  dtype: jnp.dtype = jnp.float32
+  lowering: str = "auto"
+  kernel_init: Initializer = uniform_fan_in
+  zero_bias: bool = False
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    shape = (self.kernel, self.kernel, x.shape[-1], self.features)
+    w = self.param("kernel", self.kernel_init, shape)
+    x, w = x.astype(self.dtype), w.astype(self.dtype)
+    y = convolve(x, w, self.stride, self.lowering)
+    if not self.use_bias:
+      return y
+    init = (
+      nn.initializers.zeros
+      if self.zero_bias
+      else uniform_bias(math.prod(shape[:3]))
+    )
+    return y + self.param("bias", init, (self.features,)).astype(self.dtype)
+
+
+class Classifier(nn.Module):
+  """The last linear layer; logits are float32 whatever the input is."""
+
+  num_classes: int
+  kernel_init: Initializer = uniform_fan_in
+  zero_bias: bool = False
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    bias = (
+      nn.initializers.zeros if self.zero_bias else uniform_bias(x.shape[-1])
+    )
+    return nn.Dense(
+      self.num_classes, kernel_init=self.kernel_init, bias_init=bias
+    )(x.astype(jnp.float32))
+
+
+def average_pool(x: jax.Array) -> jax.Array:
+  """Mean over 2x2 blocks, [B,H,W,C] -> [B,H//2,W//2,C].
+
+  A reshape and a mean: their gradient is a broadcast, while the gradient of
+  a pooling window is a scatter that does not batch over models.
+  """
+  b, h, w, c = x.shape
+  x = x[:, : h // 2 * 2, : w // 2 * 2, :]
+  return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
+
+
+def norm(kind: str, dtype: jnp.dtype) -> Norm:
+  """The normalisation called `kind`: batch, group (16 groups) or instance.
+
+  Raises:
+    UserError: no normalisation has this name.
+  """
+  if kind == "batch":
+    # PyTorch's momentum of 0.1 weighs the new batch; Flax weighs the old mean.
+    return lambda train: nn.BatchNorm(
+      use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=dtype
+    )
+  if kind == "group":
+    return lambda train: nn.GroupNorm(16, epsilon=1e-5, dtype=dtype)
+  if kind == "instance":
+    return lambda train: nn.GroupNorm(
+      None, group_size=1, epsilon=1e-5, dtype=dtype
+    )
+  raise UserError(f"norm={kind!r}: must be one of batch, group, instance")

@@ -1,0 +1,223 @@
+"""How one convolution, and a stack of them, becomes matrix products or XLA's.
+
+A convolution y = C(x, w) is bilinear; with its input gradient X(g, w) and its
+weight gradient W(x, g) it makes a family of three operations. This file says
+how each is computed for one model ("dense") and which way many models take
+("batching"). `convolution.py` ties the three together under differentiation.
+
+Shapes: x [B,H,W,C], w [k,k,C,O], g and y [B,H',W',O] with padding k // 2 on
+both sides, as PyTorch pads, and H' = (H - 1) // stride + 1.
+"""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from syndata_jax.errors import UserError
+
+Dense = Literal["xla", "shifted", "im2col"]
+Batching = Literal["vmap", "unroll", "loop"]
+Padding = tuple[tuple[int, int], tuple[int, int]]
+_NHWC = ("NHWC", "HWIO", "NHWC")
+
+
+class Geometry(NamedTuple):
+  """The static shape of a convolution: odd square kernel, stride, input."""
+
+  kernel: int
+  stride: int
+  height: int
+  width: int
+
+
+class Choice(NamedTuple):
+  """How one operation is computed, and how a stack of models is handled."""
+
+  dense: Dense
+  batching: Batching
+
+
+class Lowering(NamedTuple):
+  """A choice for each operation of the family."""
+
+  forward: Choice
+  input_gradient: Choice
+  weight_gradient: Choice
+
+
+def _same(dense: Dense, batching: Batching) -> Lowering:
+  return Lowering(*[Choice(dense, batching)] * 3)
+
+
+# XLA's CPU weight gradient leaves its fast path inside a loop body (18 times
+# slower, measured); nine shifted matrix products keep their speed there.
+_CPU_DENSE: tuple[Dense, Dense, Dense] = ("xla", "xla", "shifted")
+_GPU_DENSE: tuple[Dense, Dense, Dense] = ("xla", "xla", "xla")
+
+
+def _dispatched(backend: str, batching: Batching) -> Lowering:
+  dense = _CPU_DENSE if backend == "cpu" else _GPU_DENSE
+  return Lowering(*(Choice(kind, batching) for kind in dense))
+
+
+_NAMED: dict[str, Callable[[str], Lowering]] = {
+  "auto": lambda backend: _dispatched(backend, "unroll"),
+  "grouped": lambda backend: _same("xla", "vmap"),
+  "im2col": lambda backend: _same("im2col", "vmap"),
+  "loop": lambda backend: _dispatched(backend, "loop"),
+  "shifted": lambda backend: _same("shifted", "vmap"),
+  "unrolled": lambda backend: _dispatched(backend, "unroll"),
+}
+NAMES = tuple(sorted(_NAMED))
+
+
+def named(name: str, backend: str | None = None) -> Lowering:
+  """The lowering called `name` on `backend` (default: JAX's default backend).
+
+  | name | what becomes of M convolutions |
+  |---|---|
+  | grouped | XLA's own batching: one convolution with M feature groups |
+  | unrolled | M dense operations in one program, the backend's best kind |
+  | loop | the same, one after another inside a loop |
+  | shifted | k*k shifted matrix products with a batch axis M |
+  | im2col | patches, then one matrix product with a batch axis M |
+  | auto | the fastest measured for the backend |
+
+  Raises:
+    UserError: no lowering has this name.
+  """
+  if name not in _NAMED:
+    raise UserError(f"lowering={name!r}: must be one of {', '.join(NAMES)}")
+  return _NAMED[name](backend or jax.default_backend())
+
+
+def _accumulator(*arrays: jax.Array) -> jnp.dtype:
+  return jnp.promote_types(jnp.result_type(*arrays), jnp.float32)
+
+
+def _window(x: jax.Array, i: int, j: int, stride: int, size: tuple[int, int]):
+  """The pixels of padded x that tap (i, j) meets: [B,H',W',C]."""
+  h, w = ((n - 1) * stride + 1 for n in size)
+  return x[:, i : i + h : stride, j : j + w : stride, :]
+
+
+def _windows(x, kernel: tuple[int, int], stride: int, padding: Padding):
+  """Padded x as seen by every tap of the kernel, row by row: k*k arrays."""
+  config = [(0, 0, 0), *((lo, hi, 0) for lo, hi in padding), (0, 0, 0)]
+  x = lax.pad(x, jnp.zeros((), x.dtype), config)
+  size = tuple(
+    (n - k) // stride + 1 for n, k in zip(x.shape[1:3], kernel, strict=True)
+  )
+  return [
+    _window(x, i, j, stride, size)
+    for i in range(kernel[0])
+    for j in range(kernel[1])
+  ]
+
+
+def _correlate(x, w, stride: int, padding: Padding, dense: Dense):
+  """Cross-correlation of x with any kernel w [kh,kw,C,O], any padding."""
+  if dense == "xla":
+    return lax.conv_general_dilated(
+      x, w, (stride, stride), padding, dimension_numbers=_NHWC
+    )
+  out = _accumulator(x, w)
+  windows = _windows(x, w.shape[:2], stride, padding)
+  taps = w.reshape(-1, *w.shape[2:])
+  if dense == "im2col":
+    windows = [jnp.concatenate(windows, axis=-1)]
+    taps = taps.reshape(1, -1, w.shape[-1])
+  products = [
+    jnp.einsum("bhwc,co->bhwo", v, tap, preferred_element_type=out)
+    for v, tap in zip(windows, taps, strict=True)
+  ]
+  return sum(products[1:], products[0]).astype(x.dtype)
+
+
+def forward(x, w, geometry: Geometry, dense: Dense):
+  """C(x, w): the convolution itself, [B,H',W',O]."""
+  p = geometry.kernel // 2
+  return _correlate(x, w, geometry.stride, ((p, p), (p, p)), dense)
+
+
+class _Phase(NamedTuple):
+  """Along one axis: which taps make input pixels remainder, remainder + s..."""
+
+  taps: slice
+  count: int
+  padding: tuple[int, int]
+
+
+def _phase(remainder: int, size: int, geometry: Geometry) -> _Phase:
+  k, s, _, _ = geometry
+  p = k // 2
+  first = (remainder + p) % s
+  taps = len(range(first, k, s))
+  offset = (remainder + p - first) // s
+  count = len(range(remainder, size, s))
+  outputs = (size - 1) // s + 1
+  low, high = taps - 1 - offset, count - 1 + offset - (outputs - 1)
+  return _Phase(slice(first, k, s), count, (low, high))
+
+
+def input_gradient(g, w, geometry: Geometry, dense: Dense):
+  """X(g, w): the gradient of C with respect to x, [B,H,W,C].
+
+  A strided convolution's input gradient falls apart into stride * stride
+  phases, each an ordinary convolution of g with every stride-th tap: no
+  product with an inserted zero is ever computed.
+  """
+  s = geometry.stride
+  flipped = jnp.swapaxes(w, 2, 3)
+  rows = [_phase(r, geometry.height, geometry) for r in range(s)]
+  columns = [_phase(r, geometry.width, geometry) for r in range(s)]
+  batch, channels = g.shape[0], w.shape[2]
+  full = rows[0].count, columns[0].count
+
+  def part(row: _Phase, column: _Phase):
+    taps = flipped[row.taps, column.taps][::-1, ::-1]
+    if 0 in taps.shape:  # a 1x1 kernel never meets the skipped pixels
+      return jnp.zeros((batch, *full, channels), g.dtype)
+    out = _correlate(g, taps, 1, (row.padding, column.padding), dense)
+    missing = full[0] - row.count, full[1] - column.count
+    return jnp.pad(out, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)))
+
+  if s == 1:
+    return part(rows[0], columns[0])
+  parts = jnp.stack(
+    [jnp.stack([part(r, c) for c in columns], axis=3) for r in rows], axis=2
+  )  # [B, H/s, s, W/s, s, C]
+  whole = parts.reshape(batch, full[0] * s, full[1] * s, channels)
+  return whole[:, : geometry.height, : geometry.width]
+
+
+def weight_gradient(x, g, geometry: Geometry, dense: Dense):
+  """W(x, g): the gradient of C with respect to w, [k,k,C,O]."""
+  k, s, height, width = geometry
+  p = k // 2
+  if dense == "xla":
+    # The kernel's own extent fixes how far the last output reaches.
+    high = [
+      k - 1 + (n - 1) // s * s + 1 - n - p for n in (height, width)
+    ]
+    return lax.conv_general_dilated(
+      x,
+      g,
+      (1, 1),
+      [(p, h) for h in high],
+      rhs_dilation=(s, s),
+      dimension_numbers=("CHWN", "IHWO", "HWNC"),
+    )
+  out = _accumulator(x, g)
+  windows = _windows(x, (k, k), s, ((p, p), (p, p)))
+  if dense == "im2col":
+    windows = [jnp.concatenate(windows, axis=-1)]
+  taps = [
+    jnp.einsum("bhwc,bhwo->co", v, g, preferred_element_type=out)
+    for v in windows
+  ]
+  shape = (k, k, x.shape[-1], g.shape[-1])
+  return jnp.concatenate(taps).reshape(shape).astype(x.dtype)

@@ -1,0 +1,84 @@
+"""syndata-audit: does training with a paradigm protect the private data?
+
+    syndata-audit --config=configs/digits/undefended.py --workdir=runs/digits
+    syndata-audit --predictions=logits.npz --workdir=runs/elsewhere
+
+The first trains shadow models and attacks them, the second attacks logits
+that came from elsewhere. Started again on the same workdir, a run continues
+where it was stopped.
+"""
+
+import hashlib
+import pathlib
+
+from absl import flags
+from ml_collections import config_flags
+from rich.console import Console
+
+from syndata_jax import __version__
+from syndata_jax.attack import load_predictions
+from syndata_jax.ensemble.layout import AXES
+from syndata_jax.errors import UserError
+from syndata_jax.programs import judge, settings, shadows
+from syndata_jax.programs.start import start
+from syndata_jax.programs.workdir import open_workdir
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "The audit to run: a file with get_config()."
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where the run's files go.")
+_DATA_DIR = flags.DEFINE_string(
+  "data_dir", None, "Where the data set's own files are."
+)
+_PREDICTIONS = flags.DEFINE_string(
+  "predictions",
+  None,
+  "Attack these logits instead of training: an .npz with logits f32[Q,M,A,K],"
+  " labels i32[Q] and membership bool[Q,M].",
+)
+_DEVICE_AXIS = flags.DEFINE_enum(
+  "device_axis", "shard_map", AXES, "How models are split over devices."
+)
+
+
+def main() -> None:
+  """Runs the audit that the flags describe."""
+  if not _WORKDIR.value:
+    raise UserError("--workdir: name the folder for the run's files")
+  if (_CONFIG.value is None) == (_PREDICTIONS.value is None):
+    raise UserError("give one of --config=FILE.py and --predictions=FILE.npz")
+  console = Console()
+  if _PREDICTIONS.value is not None:
+    workdir = _take_in(pathlib.Path(_PREDICTIONS.value), _WORKDIR.value)
+  else:
+    workdir = shadows.train_and_query(
+      settings.from_config(_CONFIG.value),
+      _WORKDIR.value,
+      _DATA_DIR.value,
+      _DEVICE_AXIS.value,
+      console,
+    )
+  judge.judge(workdir, console)
+
+
+def _take_in(predictions: pathlib.Path, path: str) -> pathlib.Path:
+  """Opens a workdir for logits that came from elsewhere."""
+  load_predictions(predictions)  # refused before anything is written
+  digest = hashlib.sha256(predictions.read_bytes()).hexdigest()
+  identity = {"predictions": digest, "version": __version__}
+  workdir = open_workdir(path, identity)
+  copy = workdir / "predictions.npz"
+  if not copy.exists():
+    part = copy.with_suffix(".part")
+    part.write_bytes(predictions.read_bytes())
+    part.replace(copy)
+  return workdir
+
+
+def run() -> None:
+  """The console script."""
+  start(main)
+
+
+if __name__ == "__main__":
+  run()

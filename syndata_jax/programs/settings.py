@@ -1,0 +1,130 @@
+"""The settings of an audit: what enters the result, and what only its speed.
+
+Config files fill in the `ConfigDict` of `defaults()`; the program turns it
+into the frozen `Settings` below, and only these travel further.
+"""
+
+import dataclasses
+import typing
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from syndata_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Performance:
+  """Settings that change speed and memory, and results by rounding only.
+
+  Attributes:
+    precision: "float32" or "bfloat16" for the computation; parameters, norm
+      statistics and logits stay float32.
+    chunk: models vmapped at once on a device; 0 for all of them.
+    lowering: how the convolution of many models is computed, one of
+      `syndata_jax.models.lowerings.NAMES`.
+    checkpoint_every: epochs between checkpoints.
+  """
+
+  precision: str = "float32"
+  chunk: int = 0
+  lowering: str = "auto"
+  checkpoint_every: int = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """Settings that decide the result.
+
+  Attributes:
+    dataset: a name that `syndata_jax.data.load` knows.
+    num_train: training images to use, drawn by the seed; 0 for all.
+    paradigm: a name that `syndata_jax.paradigms.create` knows.
+    num_models: shadow models M; even.
+    num_canaries: canaries Q, each in exactly half of the models; even.
+    num_average: ordinary, correctly labelled examples audited beside the
+      canaries; even.
+    canary_kind: "mislabelled", "clean", "blank" or "out_of_distribution".
+    canary_source: where out-of-distribution images come from: "photographs"
+      (scikit-learn's two) or a data set.
+    seed: root of every draw.
+    model: a name that `syndata_jax.models.create` knows.
+    model_options: its options, such as width or norm.
+    num_epochs, batch_size, learning_rate, schedule, warmup_epochs, momentum,
+      weight_decay: see `syndata_jax.ensemble.Recipe`.
+    augment: random shifts of up to H // 8 pixels, and flips where the data
+      set allows them.
+    performance: see `Performance`.
+  """
+
+  dataset: str = "digits"
+  num_train: int = 0
+  paradigm: str = "undefended"
+  num_models: int = 32
+  num_canaries: int = 500
+  num_average: int = 0
+  canary_kind: str = "mislabelled"
+  canary_source: str = "photographs"
+  seed: int = 0
+  model: str = "resnet18"
+  model_options: dict[str, Any] = dataclasses.field(default_factory=dict)
+  num_epochs: int = 200
+  batch_size: int = 256
+  learning_rate: float = 0.1
+  schedule: str = "step"
+  warmup_epochs: float = 1.0
+  momentum: float = 0.9
+  weight_decay: float = 5e-4
+  augment: bool = True
+  performance: Performance = Performance()
+
+
+def defaults() -> ConfigDict:
+  """All fields with their defaults (the paper's recipe), to be changed."""
+  return ConfigDict(dataclasses.asdict(Settings()))
+
+
+def from_config(config: ConfigDict) -> Settings:
+  """Checks the fields of a config and freezes them.
+
+  Raises:
+    UserError: an unknown field, or a value of another type.
+  """
+  fields = config.to_dict()
+  performance = _checked(Performance, fields.pop("performance", {}), "performance.")
+  settings = _checked(Settings, fields, "")
+  if performance.precision not in ("bfloat16", "float32"):
+    raise UserError(
+      f"performance.precision={performance.precision!r}: must be bfloat16 or"
+      " float32"
+    )
+  if performance.checkpoint_every < 1:
+    raise UserError(
+      f"performance.checkpoint_every={performance.checkpoint_every}: must be"
+      " at least 1"
+    )
+  return dataclasses.replace(settings, performance=performance)
+
+
+def _checked(kind: type, fields: dict[str, Any], prefix: str):
+  wanted = typing.get_type_hints(kind)
+  for name, value in fields.items():
+    if name not in wanted:
+      known = ", ".join(sorted(wanted))
+      raise UserError(f"config field {prefix}{name}: must be one of {known}")
+    want = typing.get_origin(wanted[name]) or wanted[name]
+    if want is float and type(value) is int:
+      fields[name] = float(value)
+    elif type(value) is not want:
+      raise UserError(
+        f"config field {prefix}{name}={value!r}: must be of type"
+        f" {want.__name__}"
+      )
+  return kind(**fields)
+
+
+def mechanism(settings: Settings) -> dict[str, Any]:
+  """The fields that decide the result, as JSON-ready values."""
+  fields = dataclasses.asdict(settings)
+  del fields["performance"]
+  return fields

@@ -1,0 +1,58 @@
+"""How every program starts and ends: flags, compilation cache, exit codes."""
+
+import os
+import pathlib
+import sys
+from collections.abc import Callable
+
+import jax
+from absl import app, flags, logging
+
+from syndata_jax.errors import UserError
+
+
+def start(main: Callable[[], None]) -> None:
+  """Parses the flags and runs `main`.
+
+  A mistake of the user ends in one line on standard error and exit code 2,
+  an interruption in exit code 130.
+  """
+  program = pathlib.Path(sys.argv[0]).name
+  try:
+    _parse(sys.argv)
+    _cache_compilations()
+    main()
+  except UserError as error:
+    print(f"{program}: {error}", file=sys.stderr)
+    sys.exit(2)
+  except KeyboardInterrupt:
+    print(
+      f"{program}: stopped; the same command continues the run",
+      file=sys.stderr,
+    )
+    sys.exit(130)
+
+
+def _parse(argv: list[str]) -> None:
+  logging.use_absl_handler()
+  logging.set_verbosity(logging.WARNING)
+  app.define_help_flags()
+  try:
+    rest = flags.FLAGS(argv)[1:]
+  except FileNotFoundError as error:
+    missing = error.filename or error
+    raise UserError(f"--config={missing}: no such file") from error
+  # A config file is a program: whatever is wrong with it surfaces here.
+  except (flags.Error, Exception) as error:
+    text = str(error).strip() or type(error).__name__
+    raise UserError(text.splitlines()[0].strip('"')) from error
+  if rest:
+    raise UserError(f"unexpected argument {rest[0]!r}: only flags are allowed")
+
+
+def _cache_compilations() -> None:
+  """Keeps compiled programs between runs, where the user did not say where."""
+  if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    folder = pathlib.Path(cache) / "syndata_jax" / "compilations"
+    jax.config.update("jax_compilation_cache_dir", str(folder))

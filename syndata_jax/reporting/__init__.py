@@ -1,0 +1,7 @@
+"""What a person sees of a run: tables, figures, progress."""
+
+from syndata_jax.reporting.figures import loss_figure, roc_figure
+from syndata_jax.reporting.progress import progress
+from syndata_jax.reporting.table import render, render_text
+
+__all__ = ["loss_figure", "progress", "render", "render_text", "roc_figure"]

@@ -1,0 +1,143 @@
+"""The figures: their data against a loop, their files all or nothing."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from syndata_jax import keys
+from syndata_jax.reporting import figures, loss_figure, roc_figure
+
+
+@pytest.fixture
+def generator():
+  return keys.generator(0, "test/figures")
+
+
+def curve(generator, label, size=4000, gap=1.0):
+  membership = np.arange(size) % 2 == 0
+  # Rounding makes ties, which no threshold can tear apart.
+  scores = np.round(generator.normal(gap * membership), 1)
+  return label, scores, membership
+
+
+def reached(scores, membership):
+  """Every (FPR, TPR) that some threshold gives, one threshold at a time."""
+  points = [(0.0, 0.0)]
+  for threshold in sorted(set(scores.tolist()), reverse=True):
+    called = scores >= threshold
+    points.append((called[~membership].mean(), called[membership].mean()))
+  return np.array(points)
+
+
+def test_roc_lines_are_the_points_that_thresholds_reach(generator):
+  curves = [curve(generator, "a"), curve(generator, "b", gap=2.0)]
+  (axes,) = figures.draw_roc(curves, "title").axes
+  for line, (_, scores, membership) in zip(axes.lines, curves, strict=False):
+    np.testing.assert_allclose(
+      line.get_xydata(), reached(scores, membership), atol=1e-12
+    )
+    assert line.get_drawstyle() == "steps-post"
+  np.testing.assert_array_equal(*axes.lines[2].get_data())
+  assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+  assert axes.get_title() == "title"
+
+
+def test_roc_marks_and_names_the_tpr_at_a_thousandth(generator):
+  label, scores, membership = curve(generator, "LiRA", gap=3.0)
+  (axes,) = figures.draw_roc([(label, scores, membership)], "").axes
+  points = reached(scores, membership)
+  expected = points[points[:, 0] <= 0.001, 1].max()
+  ((_, marked),) = axes.collections[0].get_offsets()
+  assert marked == pytest.approx(expected, abs=1e-12)
+  legend = axes.get_legend()
+  assert legend.get_texts()[0].get_text() == f"LiRA: {expected:.1%}"
+  assert legend.get_title().get_text() == "TPR at 0.1% FPR"
+
+
+def test_roc_marks_nothing_that_is_not_resolved(generator):
+  (axes,) = figures.draw_roc([curve(generator, "few", size=1000)], "").axes
+  assert not axes.collections
+  assert axes.get_legend().get_texts()[0].get_text() == "few"
+
+
+@pytest.mark.parametrize(
+  ("size", "left"), [(16000, 1e-4), (2000, 1e-3), (2002, 1e-4), (2, 0.1)]
+)
+def test_roc_starts_a_decade_below_one_false_positive(generator, size, left):
+  (axes,) = figures.draw_roc([curve(generator, "", size)], "").axes
+  assert axes.get_xlim() == pytest.approx((left, 1))
+
+
+def test_histograms_are_shares_of_each_group(generator):
+  membership = generator.random(3000) < 0.2
+  losses = 10 ** generator.normal(-2, 4, 3000)  # beyond the axis on both sides
+  figure = figures.draw_losses([("one", losses, membership)], "title")
+  (axes,) = figure.axes
+  for patch, chosen in zip(
+    axes.patches, (~membership, membership), strict=True
+  ):
+    share, edges, _ = patch.get_data()
+    assert share.sum() == pytest.approx(100)
+    assert edges[0] == pytest.approx(1e-6)
+    assert share[0] == pytest.approx(
+      100 * np.mean(losses[chosen] < edges[1]), abs=1e-9
+    )
+    assert share[-1] == pytest.approx(
+      100 * np.mean(losses[chosen] >= edges[-2]), abs=1e-9
+    )
+    middle = len(share) // 2
+    inside = (losses >= edges[middle]) & (losses < edges[middle + 1])
+    assert share[middle] == pytest.approx(100 * np.mean(inside[chosen]))
+
+
+def test_panels_share_their_axes(generator):
+  membership = np.arange(200) % 2 == 0
+  losses = generator.exponential(1.0, 200)
+  populations = [
+    ("worst", losses, membership),
+    ("mean", losses / 9, membership),
+  ]
+  left, right = figures.draw_losses(populations, "").axes
+  assert left.get_xlim() == right.get_xlim()
+  assert left.get_ylim() == right.get_ylim()
+  assert [axes.get_title() for axes in (left, right)] == ["worst", "mean"]
+
+
+@pytest.mark.parametrize(
+  ("write", "size"), [(roc_figure, (960, 768)), (loss_figure, (832, 576))]
+)
+def test_files_are_pictures_with_ink_of_both_colours(
+  tmp_path, generator, write, size
+):
+  label, scores, membership = curve(generator, "a", gap=1.5)
+  series = [(label, np.exp(scores), membership)]
+  if write is roc_figure:
+    series.append(curve(generator, "b", gap=0.0))
+  write(tmp_path / "figure.png", series, "title")
+  with Image.open(tmp_path / "figure.png") as image:
+    assert (image.format, image.size) == ("PNG", size)
+    pixels = np.asarray(image.convert("RGB"), int)
+  for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)):
+    distance = np.abs(pixels - colour).sum(axis=-1)
+    # Inside the axes, above the height where the legends can stand.
+    assert (distance[100 : size[1] // 2, 120:] < 30).sum() > 20
+
+
+def test_a_file_is_written_whole_or_not_at_all(
+  tmp_path, generator, monkeypatch
+):
+  path = tmp_path / "roc.png"
+  path.write_bytes(b"before")
+
+  def refuse(*_):
+    raise OSError("disk full")
+
+  with monkeypatch.context() as patch:
+    patch.setattr(figures.os, "replace", refuse)
+    with pytest.raises(OSError, match="disk full"):
+      roc_figure(path, [curve(generator, "a")], "")
+  assert path.read_bytes() == b"before"
+  assert list(tmp_path.iterdir()) == [path]
+  roc_figure(str(path), [curve(generator, "a")], "")
+  assert path.read_bytes().startswith(b"\x89PNG")
+  assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,55 @@
+"""Roundings, above all at the ends of a range."""
+
+import pytest
+
+from syndata_jax.reporting import formats
+
+
+@pytest.mark.parametrize(
+  ("fraction", "text"),
+  [
+    (0, "0.00%"),
+    (1e-9, "<0.01%"),
+    (0.000125, "0.01%"),
+    (0.0999, "9.99%"),
+    (0.09996, "10.0%"),
+    (0.99949, "99.9%"),
+    (0.9996, ">99.9%"),
+    (1, "100.0%"),
+  ],
+)
+def test_percent_never_rounds_to_certainty(fraction, text):
+  assert formats.percent(fraction) == text
+
+
+@pytest.mark.parametrize(
+  ("seconds", "text"),
+  [
+    (0.04, "0.0 s"),
+    (9.94, "9.9 s"),
+    (9.96, "10 s"),
+    (59.4, "59 s"),
+    (59.6, "1 min 00 s"),
+    (3599.4, "59 min 59 s"),
+    (3599.6, "1 h 00 min"),
+    (4500, "1 h 15 min"),
+    (90000, "25 h 00 min"),
+  ],
+)
+def test_duration_carries_into_the_next_unit(seconds, text):
+  assert formats.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+  ("fraction", "text"), [(0.001, "0.1%"), (0.05, "5%"), (1 / 800, "0.125%")]
+)
+def test_level_is_short(fraction, text):
+  assert formats.level(fraction) == text
+
+
+def test_rates_and_counts():
+  assert formats.throughput(1234567.8) == "1,234,568 images/s"
+  assert formats.throughput(3.14) == "3.1 images/s"
+  assert formats.counted(1, "view") == "1 view"
+  assert formats.counted(8000, "member") == "8,000 members"
+  assert formats.accelerator_time(12 / 3600) == "12 s of accelerator time"
