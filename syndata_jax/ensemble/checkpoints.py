@@ -68,7 +68,9 @@ class Checkpoints:
     )
     for epoch in reversed(self._epochs()):
       folder = self._folder(epoch)
-      if not folder.is_dir() or self._sums(epoch).read_text() != _digest(folder):
+      if not folder.is_dir() or self._sums(epoch).read_text() != _digest(
+        folder
+      ):
         logging.warning("%s is damaged; trying the one before", folder)
         continue
       named = ocp.load(str(folder.absolute()), _named(template))

@@ -17,7 +17,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import AxisType, NamedSharding
@@ -26,6 +25,10 @@ from jax.sharding import PartitionSpec as P
 from syndata_jax.errors import UserError
 
 AXES = ("shard_map", "pmap")
+
+# On a CPU wider chunks train no faster (measured from 4 to 32 models), and
+# compilation takes time in proportion to the width.
+_CPU_CHUNK = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,9 +119,7 @@ class Layout:
 
     donated = (0,) if donate else ()
     if self.device_axis == "pmap":
-      return jax.pmap(
-        on_device, devices=self.devices, donate_argnums=donated
-      )
+      return jax.pmap(on_device, devices=self.devices, donate_argnums=donated)
     split = jax.shard_map(
       on_device,
       mesh=self.mesh,
@@ -136,7 +137,7 @@ def _call(function: Callable, shared: Any, own: tuple[Any, Any]) -> Any:
 
 
 def _over_chunks(function: Callable, chunk: int) -> Callable:
-  """vmap in chunks: [m,...] -> [m,...], `chunk` divides m."""
+  """Vmap in chunks: [m,...] -> [m,...], `chunk` divides m."""
 
   def run(tree):
     m = jax.tree.leaves(tree)[0].shape[0]
@@ -163,7 +164,7 @@ def make_layout(
     num_models: M.
     device_axis: one of `AXES`.
     chunk: models vmapped at once on a device, rounded down to a divisor of
-      the models on a device; 0 for all of them.
+      the models on a device; 0 for the backend's default.
     devices: default all local ones; never more than M are used.
 
   Raises:
@@ -174,10 +175,11 @@ def make_layout(
       f"--device_axis={device_axis}: must be one of {', '.join(AXES)}"
     )
   if chunk < 0:
-    raise UserError(f"chunk={chunk}: must be 0 (all models) or more")
+    raise UserError(f"chunk={chunk}: must be 0 (automatic) or more")
   used = tuple(devices or jax.local_devices())[:num_models]
   per_device = -(-num_models // len(used))
-  width = min(chunk or per_device, per_device)
+  automatic = _CPU_CHUNK if used[0].platform == "cpu" else per_device
+  width = min(chunk or automatic, per_device)
   while per_device % width:
     width -= 1
   return Layout(num_models, used, width, device_axis)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from syndata_jax.data.training_set import TrainingSet
 from syndata_jax.ensemble import state as states
@@ -60,7 +61,7 @@ def train(
       longer finite (which model, which epoch).
   """
   layout, recipe = engine.layout, engine.recipe
-  num_examples = training_set.index.shape[1]
+  num_examples = training_set.members.shape[1]
   steps = steps_per_epoch(recipe, num_examples)
   sgd = optimizer(recipe, steps)
   keys = model_keys(key, layout.num_models)
@@ -76,11 +77,12 @@ def train(
     None,
   )
   if state is None:
-    state = jax.jit(jax.vmap(fresh))(keys)
+    # A loop, since vmapped random bits take much longer to compile.
+    state = jax.jit(partial(lax.map, fresh))(keys)
   if done == recipe.num_epochs:
     return state
   state = layout.place(state)
-  own = layout.place(Own(keys, jnp.asarray(training_set.index)))
+  own = layout.place(Own(keys, jnp.asarray(training_set.members)))
   pool = layout.replicate(Pool(training_set.images, training_set.labels))
   run = layout.compile(make_epoch(engine, sgd, steps), donate=True)
   images = layout.num_models * steps * recipe.batch_size

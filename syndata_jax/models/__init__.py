@@ -30,7 +30,9 @@ def create(name: str, num_classes: int, **options) -> nn.Module:
   if name not in NAMES:
     raise UserError(f"model={name!r}: must be one of {', '.join(NAMES)}")
   make = importlib.import_module(f"{__name__}.{name}").make
-  allowed = [p for p in inspect.signature(make).parameters if p != "num_classes"]
+  allowed = [
+    p for p in inspect.signature(make).parameters if p != "num_classes"
+  ]
   for option in options:
     if option not in allowed:
       raise UserError(

@@ -200,9 +200,7 @@ def weight_gradient(x, g, geometry: Geometry, dense: Dense):
   p = k // 2
   if dense == "xla":
     # The kernel's own extent fixes how far the last output reaches.
-    high = [
-      k - 1 + (n - 1) // s * s + 1 - n - p for n in (height, width)
-    ]
+    high = [k - 1 + (n - 1) // s * s + 1 - n - p for n in (height, width)]
     return lax.conv_general_dilated(
       x,
       g,

@@ -76,10 +76,16 @@ def _draw(
   ]
   canaries, control = file.canaries, attack.shuffled(file.canaries)
   curves += [
-    ("Global threshold", attack.global_threshold(_logit_scores(canaries)),
-     canaries.membership),
-    ("LiRA, shuffled membership", attack.headline_scores(control),
-     control.membership),
+    (
+      "Global threshold",
+      attack.global_threshold(_logit_scores(canaries)),
+      canaries.membership,
+    ),
+    (
+      "LiRA, shuffled membership",
+      attack.headline_scores(control),
+      control.membership,
+    ),
   ]
   title = "Logits from a file"
   if training:

@@ -20,7 +20,7 @@ class Performance:
   Attributes:
     precision: "float32" or "bfloat16" for the computation; parameters, norm
       statistics and logits stay float32.
-    chunk: models vmapped at once on a device; 0 for all of them.
+    chunk: models vmapped at once on a device; 0 for the backend's default.
     lowering: how the convolution of many models is computed, one of
       `syndata_jax.models.lowerings.NAMES`.
     checkpoint_every: epochs between checkpoints.
@@ -91,7 +91,9 @@ def from_config(config: ConfigDict) -> Settings:
     UserError: an unknown field, or a value of another type.
   """
   fields = config.to_dict()
-  performance = _checked(Performance, fields.pop("performance", {}), "performance.")
+  performance = _checked(
+    Performance, fields.pop("performance", {}), "performance."
+  )
   settings = _checked(Settings, fields, "")
   if performance.precision not in ("bfloat16", "float32"):
     raise UserError(

@@ -167,9 +167,7 @@ def _train(
     return plan.paradigm.learn(
       stream(key, "learn"),
       training_set,
-      Checkpoints(
-        workdir / "ensemble", settings.performance.checkpoint_every
-      ),
+      Checkpoints(workdir / "ensemble", settings.performance.checkpoint_every),
       on_epoch,
     )
 
@@ -190,9 +188,7 @@ def _describe(
     "device": devices[0].device_kind,
     "devices": len(devices),
     "precision": engine.dtype.name,
-    "training_flops_per_image": training_flops(
-      counted, plan.images.shape[1:]
-    ),
+    "training_flops_per_image": training_flops(counted, plan.images.shape[1:]),
     "peak_flops": peak,
     "synthesize_seconds": seconds,
   }
@@ -202,15 +198,11 @@ def _describe(
 def _query(plan: Plan, state: EnsembleState) -> PredictionFile:
   """Logits of the audited examples under every view, and test accuracy."""
   split, engine = plan.split, plan.engine
-  height = plan.images.shape[1]
+  recipe = engine.recipe  # the attacker queries what training showed
 
   def views(index: np.ndarray, membership: np.ndarray) -> Predictions:
     images = np.asarray(
-      augmentation.audit_views(
-        plan.images[index],
-        augmentation.shift_size(height),
-        plan.dataset.flip,
-      )
+      augmentation.audit_views(plan.images[index], recipe.shift, recipe.flip)
     )  # [Q,A,H,W,C]
     logits = predict(engine, state, images.reshape(-1, *images.shape[2:]))
     logits = logits.reshape(logits.shape[0], *images.shape[:2], -1)

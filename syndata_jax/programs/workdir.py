@@ -106,7 +106,9 @@ def read_metrics(workdir: pathlib.Path) -> list[dict[str, Any]]:
   path = workdir / "metrics.jsonl"
   if not path.exists():
     return []
-  return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+  return [
+    json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()
+  ]
 
 
 def add_metrics(workdir: pathlib.Path, record: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ import pytest
 from jax import lax
 
 from syndata_jax.errors import UserError
-from syndata_jax.models import lowerings
 from syndata_jax.models.convolution import convolve
 
 # Odd and even sizes; five is the first kernel whose padding is two.
@@ -110,15 +109,13 @@ def test_many_models(name, kernel, stride):
     )
 
   x, w = operands(kernel, (5, 4), models=M)
-  close(
-    jax.jit(under_vmap(ours))(x, w), jax.jit(under_vmap(reference))(x, w)
-  )
+  close(jax.jit(under_vmap(ours))(x, w), jax.jit(under_vmap(reference))(x, w))
 
 
 @pytest.mark.parametrize("name", BATCHING)
 @pytest.mark.parametrize("stride", [1, 2])
 def test_per_example_gradients_of_many_models(name, stride):
-  """vmap over models of vmap over examples of grad: what DP-SGD needs."""
+  """Vmap over models of vmap over examples of grad: what DP-SGD needs."""
 
   def per_example(convolution):
     def one(image, w):

@@ -1,0 +1,24 @@
+"""What enters an audit: images, canaries and who trains on them."""
+
+from syndata_jax.data.canaries import plant
+from syndata_jax.data.dataset import Dataset, subset
+from syndata_jax.data.outside import outside_images
+from syndata_jax.data.sources import load
+from syndata_jax.data.split import (
+  AuditSplit,
+  load_split,
+  make_split,
+  save_split,
+)
+
+__all__ = [
+  "AuditSplit",
+  "Dataset",
+  "load",
+  "load_split",
+  "make_split",
+  "outside_images",
+  "plant",
+  "save_split",
+  "subset",
+]

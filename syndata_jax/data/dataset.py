@@ -1,0 +1,155 @@
+"""A labelled image data set in host memory, checked when it is made."""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from syndata_jax import keys
+from syndata_jax.errors import UserError
+
+
+class Arrays(NamedTuple):
+  """What a reader of files returns, before the public facts are added."""
+
+  train_images: np.ndarray  # u8[N, H, W, C]
+  train_labels: np.ndarray  # integer[N]
+  test_images: np.ndarray  # u8[T, H, W, C]
+  test_labels: np.ndarray  # integer[T]
+
+
+# Compared by identity: equality of arrays is not one truth value.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+  """Training and test images with the facts that are public about them.
+
+  Attributes:
+    name: the source, as in `load`.
+    train_images: u8[N, H, W, C], C is 1 or 3.
+    train_labels: i32[N] in [0, num_classes).
+    test_images: u8[T, H, W, C].
+    test_labels: i32[T] in [0, num_classes).
+    num_classes: K, at least 2.
+    mean: one mean per channel, of pixels scaled to [0, 1]. Public: a published
+      constant or a fixed one, never computed from the images held here.
+    std: one positive standard deviation per channel, in the same scale.
+    flip: whether a mirrored image is still a natural one of its class.
+
+  Raises:
+    UserError: a field whose type, shape or values are not as above.
+  """
+
+  name: str
+  train_images: np.ndarray
+  train_labels: np.ndarray
+  test_images: np.ndarray
+  test_labels: np.ndarray
+  num_classes: int
+  mean: tuple[float, ...]
+  std: tuple[float, ...]
+  flip: bool
+
+  def __post_init__(self):
+    if self.num_classes < 2:
+      self._refuse(f"num_classes={self.num_classes}: must be at least 2")
+    _check_images(self, "train_images", self.train_images)
+    _check_images(self, "test_images", self.test_images)
+    if self.train_images.shape[1:] != self.test_images.shape[1:]:
+      self._refuse(
+        f"test_images has images of shape {self.test_images.shape[1:]}: must "
+        f"be {self.train_images.shape[1:]} as in train_images"
+      )
+    _check_labels(self, "train_labels", self.train_labels, self.train_images)
+    _check_labels(self, "test_labels", self.test_labels, self.test_images)
+    channels = self.train_images.shape[-1]
+    for field in ("mean", "std"):
+      value = np.asarray(getattr(self, field), float)
+      if value.shape != (channels,) or not np.all(np.isfinite(value)):
+        self._refuse(
+          f"{field}={getattr(self, field)}: must be {channels} finite numbers"
+        )
+    if min(self.std) <= 0:
+      self._refuse(f"std={self.std}: must be positive")
+
+  def _refuse(self, message: str):
+    raise UserError(f"dataset={self.name}: {message}")
+
+
+def from_arrays(name: str, arrays: Arrays, **facts) -> Dataset:
+  """A `Dataset` of what a reader returned; `facts` are its other fields.
+
+  Labels become i32; a value that does not fit is refused, never wrapped.
+  """
+  labels = {}
+  for field in ("train_labels", "test_labels"):
+    values = getattr(arrays, field)
+    if values.size and not 0 <= int(values.min()) <= int(values.max()) < 2**31:
+      raise UserError(
+        f"dataset={name}: {field} spans {values.min()}..{values.max()}: must "
+        "be class numbers from 0"
+      )
+    labels[field] = values.astype(np.int32)
+  return Dataset(
+    name,
+    train_images=arrays.train_images,
+    test_images=arrays.test_images,
+    **labels,
+    **facts,
+  )
+
+
+def subset(dataset: Dataset, num_train: int, seed: int) -> Dataset:
+  """The same data set with `num_train` random training images.
+
+  The subset of a seed is a prefix of every larger one of that seed. The test
+  images stay as they are.
+
+  Args:
+    dataset: the data set to take from.
+    num_train: how many training images to keep; 0 keeps all, in their order.
+    seed: names the permutation.
+
+  Raises:
+    UserError: `num_train` is negative or more than there are.
+  """
+  available = len(dataset.train_labels)
+  if not 0 <= num_train <= available:
+    raise UserError(
+      f"num_train={num_train}: must be 0 (all) to {available}, the training "
+      f"images of {dataset.name}"
+    )
+  if num_train == 0:
+    return dataset
+  rows = keys.generator(seed, "data.subset").permutation(available)[:num_train]
+  return dataclasses.replace(
+    dataset,
+    train_images=dataset.train_images[rows],
+    train_labels=dataset.train_labels[rows],
+  )
+
+
+def _check_images(dataset: Dataset, field: str, images: np.ndarray):
+  if images.dtype != np.uint8 or images.ndim != 4 or 0 in images.shape:
+    dataset._refuse(
+      f"{field} is {images.dtype}{list(images.shape)}: must be uint8[N, H, W, "
+      "C] with nothing empty"
+    )
+  if images.shape[-1] not in (1, 3):
+    dataset._refuse(
+      f"{field} has {images.shape[-1]} channels: must be 1 (grey) or 3 (RGB)"
+    )
+
+
+def _check_labels(
+  dataset: Dataset, field: str, labels: np.ndarray, images: np.ndarray
+):
+  if labels.dtype != np.int32 or labels.shape != images.shape[:1]:
+    dataset._refuse(
+      f"{field} is {labels.dtype}{list(labels.shape)}: must be "
+      f"int32[{len(images)}], one per image"
+    )
+  if labels.min() < 0 or labels.max() >= dataset.num_classes:
+    dataset._refuse(
+      f"{field} spans {labels.min()}..{labels.max()}: must lie in 0.."
+      f"{dataset.num_classes - 1}"
+    )

@@ -1,0 +1,104 @@
+"""Real images from elsewhere: canaries and initialisations that are public."""
+
+import pathlib
+
+import numpy as np
+
+from syndata_jax import keys
+from syndata_jax.data import sources
+from syndata_jax.errors import UserError
+
+# The smallest crop, as a part of the largest that fits in the photograph.
+_SMALLEST_CROP = 0.125
+
+
+def outside_images(
+  count: int,
+  shape: tuple[int, int, int],
+  seed: int,
+  source: str = "photographs",
+  data_dir: str | pathlib.Path | None = None,
+) -> np.ndarray:
+  """Real images that have nothing to do with the private ones.
+
+  With one seed, the images of a smaller count are the first of a larger one.
+
+  Args:
+    count: how many.
+    shape: (H, W, C) of each, C is 1 (grey) or 3 (RGB).
+    seed: names the draw.
+    source: `photographs` takes crops of random place and scale from the two
+      photographs inside scikit-learn, resized to H x W: no download. Any other
+      is a name for `load`: a random choice of its training images, resized to
+      H x W and turned to grey or RGB where it has another shape.
+    data_dir: where that data set's files are.
+
+  Returns:
+    u8[count, H, W, C].
+
+  Raises:
+    UserError: C is neither 1 nor 3, `count` is negative or more than the
+      source has, or the source cannot be loaded.
+  """
+  if len(shape) != 3 or min(shape) < 1 or shape[2] not in (1, 3):
+    raise UserError(f"shape={shape}: must be (H, W, C) with C 1 or 3")
+  if count < 0:
+    raise UserError(f"count={count}: must be at least 0")
+  if source == "photographs":
+    return _crops(count, shape, seed)
+  pool = sources.load(source, data_dir).train_images
+  if count > len(pool):
+    raise UserError(
+      f"count={count}: must be at most {len(pool)}, the images of {source}"
+    )
+  rows = keys.generator(seed, "outside.rows").permutation(len(pool))[:count]
+  return _stack((_fit(_picture(pool[row]), shape) for row in rows), shape)
+
+
+def _crops(count: int, shape: tuple[int, int, int], seed: int) -> np.ndarray:
+  import sklearn.datasets
+
+  names = ("china.jpg", "flower.jpg")
+  pictures = [
+    _picture(sklearn.datasets.load_sample_image(name)) for name in names
+  ]
+  # One row of four draws per image, so that a count is a prefix of another.
+  draws = keys.generator(seed, "outside.crops").random((count, 4))
+  height, width = shape[:2]
+
+  def crop(which, scale, top, left):
+    picture = pictures[int(which * len(pictures))]
+    largest = min(picture.width / width, picture.height / height)
+    zoom = largest * (_SMALLEST_CROP + (1 - _SMALLEST_CROP) * scale)
+    x = left * (picture.width - zoom * width)
+    y = top * (picture.height - zoom * height)
+    return _fit(picture, shape, (x, y, x + zoom * width, y + zoom * height))
+
+  return _stack((crop(*row) for row in draws), shape)
+
+
+def _picture(pixels: np.ndarray):
+  """A Pillow image of u8[H, W, 1 or 3]."""
+  import PIL.Image
+
+  return PIL.Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
+
+def _fit(picture, shape: tuple[int, int, int], box=None) -> np.ndarray:
+  """The box of a picture as u8[H, W, C], resampled with anti-aliasing."""
+  import PIL.Image
+
+  height, width, channels = shape
+  # Rounding may push the box a hair over the edge, which Pillow refuses.
+  if box is not None:
+    limit = (picture.width, picture.height) * 2
+    box = tuple(min(max(b, 0.0), m) for b, m in zip(box, limit, strict=True))
+  picture = picture.convert("L" if channels == 1 else "RGB")
+  resized = picture.resize(
+    (width, height), PIL.Image.Resampling.BICUBIC, box=box
+  )
+  return np.asarray(resized).reshape(shape)
+
+
+def _stack(images, shape: tuple[int, int, int]) -> np.ndarray:
+  return np.asarray(list(images), np.uint8).reshape(-1, *shape)

@@ -1,0 +1,168 @@
+"""Data sets by name, with the constants that are public about each.
+
+The mean and standard deviation of a named data set are its published ones,
+fixed here; those of a user's data are one half by default. Neither is computed
+from the private images of a run, so normalising releases nothing about them.
+"""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from syndata_jax.data import (
+  cifar,
+  digits,
+  fashion_mnist,
+  folder,
+  npz,
+  prepared,
+  svhn,
+)
+from syndata_jax.data.dataset import Arrays, Dataset, from_arrays
+from syndata_jax.errors import UserError
+
+
+class _Published(NamedTuple):
+  """A data set that is downloaded once, and where its files come from."""
+
+  read: Callable[[pathlib.Path], Arrays | None]
+  files: str
+  url: str
+  catalogue_name: str  # In tensorflow-datasets.
+  facts: dict[str, Any]
+
+
+_PUBLISHED = {
+  "fashion_mnist": _Published(
+    fashion_mnist.read,
+    ", ".join(f"{name}.gz" for name in fashion_mnist.FILES),
+    "https://github.com/zalandoresearch/fashion-mnist",
+    "fashion_mnist",
+    dict(num_classes=10, mean=(0.2860,), std=(0.3530,), flip=True),
+  ),
+  "cifar10": _Published(
+    cifar.read_cifar10,
+    "cifar-10-python.tar.gz",
+    "https://www.cs.toronto.edu/~kriz/cifar.html",
+    "cifar10",
+    dict(
+      num_classes=10,
+      mean=(0.4914, 0.4822, 0.4465),
+      std=(0.2023, 0.1994, 0.2010),
+      flip=True,
+    ),
+  ),
+  "cifar100": _Published(
+    cifar.read_cifar100,
+    "cifar-100-python.tar.gz",
+    "https://www.cs.toronto.edu/~kriz/cifar.html",
+    "cifar100",
+    dict(
+      num_classes=100,
+      mean=(0.5071, 0.4867, 0.4408),
+      std=(0.2675, 0.2565, 0.2761),
+      flip=True,
+    ),
+  ),
+  "svhn": _Published(
+    svhn.read,
+    "train_32x32.mat, test_32x32.mat",
+    "http://ufldl.stanford.edu/housenumbers",
+    "svhn_cropped",
+    dict(
+      num_classes=10,
+      mean=(0.4377, 0.4438, 0.4728),
+      std=(0.1980, 0.2010, 0.1970),
+      flip=False,
+    ),
+  ),
+}
+
+NAMES = tuple(sorted(["digits", "cinic10", "folder", "npz", *_PUBLISHED]))
+
+
+def load(name: str, data_dir: str | pathlib.Path | None = None) -> Dataset:
+  """A data set by name; see `NAMES` and the README's table of sources.
+
+  Args:
+    name: `digits` is inside scikit-learn. `fashion_mnist`, `cifar10`,
+      `cifar100` and `svhn` are read from their original files, else from what
+      tensorflow-datasets has prepared. `folder` and `cinic10` are class
+      folders. `npz` is one file of arrays.
+    data_dir: the folder with the files; for `npz` the file itself.
+
+  Returns:
+    The data set, checked.
+
+  Raises:
+    UserError: an unknown name, or files that are missing or damaged.
+  """
+  path = None if data_dir is None else pathlib.Path(data_dir).expanduser()
+  if name in _PUBLISHED:
+    source = _PUBLISHED[name]
+    return from_arrays(name, _find(name, source, path), **source.facts)
+  if name == "digits":
+    facts = dict(num_classes=10, mean=(0.3053,), std=(0.3759,), flip=False)
+    return from_arrays(name, digits.read(), **facts)
+  if name not in NAMES:
+    raise UserError(f"dataset={name}: must be one of {', '.join(NAMES)}")
+  if path is None:
+    what = (
+      "the .npz file" if name == "npz" else "a folder with train/ and test/"
+    )
+    raise UserError(f"dataset={name} needs data_dir: must be {what}")
+  return {"folder": _folder, "cinic10": _cinic10, "npz": _npz}[name](path)
+
+
+def _find(
+  name: str, source: _Published, data_dir: pathlib.Path | None
+) -> Arrays:
+  found = None
+  if data_dir is not None:
+    found = source.read(data_dir)
+  elif name == "fashion_mnist":
+    found = fashion_mnist.read(None)
+  if found is None:
+    found = prepared.read(source.catalogue_name, data_dir)
+  if found is None:
+    given = "not given: set it to a folder" if data_dir is None else data_dir
+    raise UserError(
+      f"dataset={name}: no files found, data_dir is {given}: put "
+      f"{source.files} from {source.url} there, or the array_record files that "
+      "tensorflow-datasets prepares"
+    )
+  return found
+
+
+def _folder(path: pathlib.Path) -> Dataset:
+  arrays, num_classes = folder.read(path)
+  facts = _own_facts(arrays)
+  return from_arrays("folder", arrays, num_classes=num_classes, **facts)
+
+
+def _cinic10(path: pathlib.Path) -> Dataset:
+  arrays, num_classes = folder.read_cinic10(path)
+  return from_arrays(
+    "cinic10",
+    arrays,
+    num_classes=num_classes,
+    mean=(0.4789, 0.4723, 0.4305),
+    std=(0.2421, 0.2383, 0.2587),
+    flip=True,
+  )
+
+
+def _npz(path: pathlib.Path) -> Dataset:
+  arrays, options = npz.read(path)
+  # The number of classes is public: it is the size of what a model outputs.
+  num_classes = 1 + max(
+    int(arrays.train_labels.max()), int(arrays.test_labels.max())
+  )
+  facts = _own_facts(arrays) | options
+  return from_arrays("npz", arrays, num_classes=num_classes, **facts)
+
+
+def _own_facts(arrays: Arrays) -> dict[str, Any]:
+  """What holds for any image whatever, so says nothing about these."""
+  half = (0.5,) * arrays.train_images.shape[-1]
+  return dict(mean=half, std=half, flip=True)

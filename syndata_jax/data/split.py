@@ -1,0 +1,184 @@
+"""Which examples are audited, and which shadow models train on each.
+
+Membership is bi-regular: each audited example is in exactly half the models,
+and each model has exactly half the audited examples. The first is the LiRA
+design of Carlini et al. (2022) as Aerni et al. (2024) use it; the second is
+ours, where they draw each example's half apart and the sizes of the training
+sets vary. Equal sizes keep every array rectangular, and give each model the
+same number of steps and the same sampling rate.
+"""
+
+import io
+import os
+from typing import NamedTuple
+
+import numpy as np
+from etils import epath
+
+from syndata_jax import keys
+from syndata_jax.errors import UserError
+
+KINDS = ("mislabelled", "clean", "blank", "out_of_distribution")
+
+
+class AuditSplit(NamedTuple):
+  """The audited examples and the training set of each shadow model."""
+
+  canary_index: np.ndarray  # i32[Q], rows of the pool
+  labels: np.ndarray  # i32[N], canaries relabelled
+  membership: np.ndarray  # bool[Q, M]
+  members: np.ndarray  # i32[M, n], ascending, n = N - (Q + V) / 2
+  average_index: np.ndarray  # i32[V], ordinary examples that are audited too
+  average_membership: np.ndarray  # bool[V, M]
+
+
+def make_split(
+  labels: np.ndarray,
+  num_canaries: int,
+  num_models: int,
+  num_classes: int,
+  kind: str,
+  seed: int,
+  num_average: int = 0,
+) -> AuditSplit:
+  """Chooses canaries, relabels them, and deals them to the shadow models.
+
+  With one seed, the canaries of a smaller audit are the first ones of a larger
+  audit: same examples, same labels, same membership. The same holds for the
+  average examples. So results of two sizes are comparable canary by canary.
+
+  Args:
+    labels: integer[N] in [0, num_classes), the true labels of the pool.
+    num_canaries: Q, even, at least 2.
+    num_models: M, even, at least 2.
+    num_classes: K, at least 2.
+    kind: `mislabelled` gives a label uniform over the K - 1 wrong ones;
+      `blank` one uniform over all K, for the image of `plant`; `clean` and
+      `out_of_distribution` keep the label.
+    seed: names all draws of the split.
+    num_average: V, even: ordinary examples that are held out of half the
+      models too, with their true label.
+
+  Returns:
+    The split. An example that is not audited is a member of every model.
+
+  Raises:
+    UserError: a number or kind that is not as above, or Q + V over N.
+  """
+  labels = np.asarray(labels)
+  _validate(labels, num_canaries, num_models, num_classes, kind, num_average)
+  order = keys.generator(seed, "split.order").permutation(len(labels))
+  # Average examples come from the other end: neither number moves the other's.
+  canary_index = order[:num_canaries]
+  average_index = order[::-1][:num_average]
+  membership = _deal(num_canaries, num_models, seed, "split.canaries")
+  average_membership = _deal(num_average, num_models, seed, "split.average")
+
+  is_member = np.ones((num_models, len(labels)), bool)
+  is_member[:, canary_index] = membership.T
+  is_member[:, average_index] = average_membership.T
+  members = np.nonzero(is_member)[1].reshape(num_models, -1)
+  return AuditSplit(
+    canary_index=canary_index.astype(np.int32),
+    labels=_relabel(labels, canary_index, num_classes, kind, seed),
+    membership=membership,
+    members=members.astype(np.int32),
+    average_index=average_index.astype(np.int32),
+    average_membership=average_membership,
+  )
+
+
+def _deal(
+  num_examples: int, num_models: int, seed: int, purpose: str
+) -> np.ndarray:
+  """bool[num_examples, num_models] in pairs of a row and its complement.
+
+  The even row is a uniformly random half of the models. A pair puts exactly
+  one example in each model, so column sums are exact for every even number of
+  rows and never need repair: that is what lets a smaller audit be a prefix of
+  a larger one. Each row alone is still uniform, which is all that LiRA uses;
+  rows of different pairs are independent.
+  """
+  draws = keys.generator(seed, purpose).random((num_examples // 2, num_models))
+  half = draws.argsort(axis=1).argsort(axis=1) < num_models // 2
+  return np.stack([half, ~half], axis=1).reshape(num_examples, num_models)
+
+
+def _relabel(labels, canary_index, num_classes, kind, seed) -> np.ndarray:
+  changed = labels.astype(np.int32)
+  random = keys.generator(seed, "split.labels")
+  # Drawn for the whole pool, so that no draw depends on the number of canaries.
+  if kind == "mislabelled":
+    distance = random.integers(1, num_classes, len(labels))
+    changed[canary_index] = ((labels + distance) % num_classes)[canary_index]
+  elif kind == "blank":
+    drawn = random.integers(0, num_classes, len(labels))
+    changed[canary_index] = drawn[canary_index]
+  return changed
+
+
+def _validate(labels, num_canaries, num_models, num_classes, kind, num_average):
+  if kind not in KINDS:
+    raise UserError(f"canary_kind={kind}: must be one of {', '.join(KINDS)}")
+  for name, value, least in (
+    ("num_models", num_models, 2),
+    ("num_canaries", num_canaries, 2),
+    ("num_average", num_average, 0),
+  ):
+    if value < least or value % 2:
+      raise UserError(f"{name}={value}: must be even and at least {least}")
+  if num_classes < 2:
+    raise UserError(f"num_classes={num_classes}: must be at least 2")
+  if labels.ndim != 1 or labels.dtype.kind not in "iu":
+    raise UserError(
+      f"labels is {labels.dtype}{list(labels.shape)}: must be integer[N]"
+    )
+  if num_canaries + num_average > len(labels):
+    raise UserError(
+      f"num_canaries={num_canaries} and num_average={num_average}: must be at "
+      f"most {len(labels)} together, the size of the pool"
+    )
+  if labels.min() < 0 or labels.max() >= num_classes:
+    raise UserError(
+      f"labels spans {labels.min()}..{labels.max()}: must lie in 0.."
+      f"{num_classes - 1}"
+    )
+
+
+def save_split(path: epath.PathLike, split: AuditSplit) -> None:
+  """Writes a split as .npz: the whole file appears, or none of it does."""
+  path = epath.Path(path)
+  content = io.BytesIO()
+  np.savez_compressed(content, **split._asdict())
+  # Beside the target, since a rename is atomic within one file system only.
+  unfinished = path.parent / f"{path.name}.{os.getpid()}.tmp"
+  try:
+    unfinished.write_bytes(content.getvalue())
+    unfinished.replace(path)
+  finally:
+    unfinished.unlink(missing_ok=True)
+
+
+def load_split(path: epath.PathLike) -> AuditSplit:
+  """Reads what `save_split` wrote; pickled objects are refused.
+
+  Raises:
+    UserError: no such file, a damaged one, or arrays that do not fit together.
+  """
+  try:
+    content = io.BytesIO(epath.Path(path).read_bytes())
+    with np.load(content, allow_pickle=False) as archive:
+      split = AuditSplit(*(archive[name] for name in AuditSplit._fields))
+  except Exception as error:  # A damaged file can raise nearly anything.
+    raise UserError(f"{path}: not a readable split: {error!r}") from error
+  num_models = len(split.members)
+  for index, membership in (
+    (split.canary_index, split.membership),
+    (split.average_index, split.average_membership),
+  ):
+    if membership.shape != (len(index), num_models):
+      raise UserError(
+        f"{path}: membership has shape {list(membership.shape)}: must be "
+        f"[{len(index)}, {num_models}]"
+      )
+  return split

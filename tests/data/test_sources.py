@@ -1,0 +1,378 @@
+"""Files that people put in place: right ones, wrong ones and missing ones."""
+
+import gzip
+import hashlib
+import importlib.util
+import struct
+import sys
+import types
+
+import numpy as np
+import PIL.Image
+import pytest
+import scipy.io
+
+from syndata_jax.data import fashion_mnist, load, prepared, svhn
+from syndata_jax.errors import UserError
+
+RANDOM = np.random.default_rng(0)
+
+
+@pytest.fixture
+def no_records(monkeypatch, tmp_path_factory):
+  """Neither TensorFlow nor prepared records of this machine."""
+  empty = tmp_path_factory.mktemp("empty")
+  monkeypatch.setenv("TFDS_DATA_DIR", str(empty))
+  find = importlib.util.find_spec
+  monkeypatch.setattr(
+    prepared.importlib.util,
+    "find_spec",
+    lambda name: None if name == "tensorflow" else find(name),
+  )
+
+
+@pytest.mark.parametrize(
+  ("name", "file"),
+  [
+    ("cifar10", "cifar-10-python.tar.gz"),
+    ("cifar100", "cifar-100-python.tar.gz"),
+    ("svhn", "test_32x32.mat"),
+    ("fashion_mnist", "t10k-labels-idx1-ubyte.gz"),
+  ],
+)
+def test_missing_files_say_what_goes_where(no_records, tmp_path, name, file):
+  with pytest.raises(UserError) as error:
+    load(name, tmp_path)
+  for part in (f"dataset={name}", file, str(tmp_path), "http"):
+    assert part in str(error.value)
+  assert "\n" not in str(error.value)
+
+
+def test_without_data_dir_it_is_asked_for(no_records):
+  with pytest.raises(UserError, match="data_dir is not given"):
+    load("cifar10")
+  for name in ("npz", "folder", "cinic10"):
+    with pytest.raises(UserError, match=f"dataset={name} needs data_dir"):
+      load(name)
+
+
+def idx(array):
+  header = struct.pack(">HBB", 0, 8, array.ndim)
+  return header + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def write_idx(folder, packed):
+  arrays = [
+    RANDOM.integers(0, 256, (12, 5, 4), dtype=np.uint8),
+    np.arange(12, dtype=np.uint8) % 10,
+    RANDOM.integers(0, 256, (3, 5, 4), dtype=np.uint8),
+    np.arange(3, dtype=np.uint8),
+  ]
+  for name, array in zip(fashion_mnist.FILES, arrays, strict=True):
+    if packed:
+      (folder / f"{name}.gz").write_bytes(gzip.compress(idx(array)))
+    else:
+      (folder / name).write_bytes(idx(array))
+  return arrays
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_idx_files(tmp_path, packed):
+  images, labels, test_images, _ = write_idx(tmp_path, packed)
+  dataset = load("fashion_mnist", tmp_path)
+  np.testing.assert_array_equal(dataset.train_images[..., 0], images)
+  np.testing.assert_array_equal(dataset.train_labels, labels)
+  np.testing.assert_array_equal(dataset.test_images[..., 0], test_images)
+
+
+@pytest.mark.parametrize(
+  ("damage", "message"),
+  [
+    (lambda content: content[:-1], "has .* bytes: its header"),
+    (lambda content: content + b"x", "has .* bytes: its header"),
+    (lambda content: content[:9], "must be an IDX file"),
+    (lambda content: b"\0\0\x0d\3" + content[4:], "must be an IDX file"),
+    (lambda content: b"", "must be an IDX file"),
+  ],
+)
+def test_damaged_idx_files(tmp_path, damage, message):
+  write_idx(tmp_path, packed=False)
+  path = tmp_path / fashion_mnist.FILES[0]
+  path.write_bytes(damage(path.read_bytes()))
+  with pytest.raises(UserError, match=rf"train-images\S*: .*{message}"):
+    load("fashion_mnist", tmp_path)
+
+
+def test_truncated_gzip_and_incomplete_set(tmp_path):
+  write_idx(tmp_path, packed=True)
+  path = tmp_path / f"{fashion_mnist.FILES[2]}.gz"
+  path.write_bytes(path.read_bytes()[:-10])
+  with pytest.raises(UserError, match=r"t10k-images\S*: cannot be read"):
+    load("fashion_mnist", tmp_path)
+  path.unlink()
+  with pytest.raises(UserError, match=r"t10k-images\S*: no such file"):
+    load("fashion_mnist", tmp_path)
+
+
+def write_svhn(folder):
+  content = {}
+  for name, count in (("train_32x32.mat", 11), ("test_32x32.mat", 4)):
+    pixels = RANDOM.integers(0, 256, (32, 32, 3, count), dtype=np.uint8)
+    labels = (np.arange(count) % 10 + 1).astype(np.uint8)[:, None]
+    scipy.io.savemat(
+      folder / name, {"X": pixels, "y": labels}, do_compression=True
+    )
+    content[name] = pixels
+  return content
+
+
+def sums_of(folder):
+  return {
+    path.name: hashlib.md5(path.read_bytes()).hexdigest()
+    for path in folder.iterdir()
+  }
+
+
+def test_svhn_files(tmp_path):
+  pixels = write_svhn(tmp_path)["train_32x32.mat"]
+  arrays = svhn.read(tmp_path, sums_of(tmp_path))
+  np.testing.assert_array_equal(arrays.train_images[7], pixels[..., 7])
+  assert arrays.train_labels.tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+
+
+def test_damaged_svhn_files(tmp_path):
+  write_svhn(tmp_path)
+  with pytest.raises(UserError, match=svhn.CHECKSUMS["train_32x32.mat"]):
+    load("svhn", tmp_path)
+  path = tmp_path / "test_32x32.mat"
+  path.write_bytes(path.read_bytes()[:-300])
+  with pytest.raises(UserError, match=r"test_32x32\.mat: not a readable"):
+    svhn.read(tmp_path, sums_of(tmp_path))
+  path.unlink()
+  with pytest.raises(UserError, match=r"test_32x32\.mat: no such file"):
+    load("svhn", tmp_path)
+
+
+def save_image(path, size=(6, 4), mode="RGB"):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  shape = (size[1], size[0], 3) if mode == "RGB" else (size[1], size[0])
+  pixels = RANDOM.integers(0, 256, shape, dtype=np.uint8)
+  PIL.Image.fromarray(pixels).save(path)
+  return pixels
+
+
+def write_folders(folder, mode="RGB"):
+  pixels = {}
+  for split in ("train", "test"):
+    for label in ("ant", "bee"):
+      for i in range(2):
+        path = folder / split / label / f"{i}.png"
+        pixels[split, label, i] = save_image(path, mode=mode)
+  (folder / "train" / "ant" / "notes.txt").write_text("not an image")
+  return pixels
+
+
+def test_class_folders(tmp_path):
+  pixels = write_folders(tmp_path)
+  dataset = load("folder", tmp_path)
+  assert dataset.train_labels.tolist() == [0, 0, 1, 1]
+  np.testing.assert_array_equal(
+    dataset.train_images[3], pixels["train", "bee", 1]
+  )
+  np.testing.assert_array_equal(
+    dataset.test_images[0], pixels["test", "ant", 0]
+  )
+  assert (dataset.mean, dataset.std, dataset.flip) == ((0.5,) * 3,) * 2 + (
+    True,
+  )
+
+
+def test_grey_folders_stay_grey_until_one_image_has_colour(tmp_path):
+  pixels = write_folders(tmp_path, "L")
+  dataset = load("folder", tmp_path)
+  assert dataset.train_images.shape == (4, 4, 6, 1)
+  save_image(tmp_path / "test" / "bee" / "9.png")
+  dataset = load("folder", tmp_path)
+  assert dataset.train_images.shape == (4, 4, 6, 3)
+  for channel in range(3):
+    np.testing.assert_array_equal(
+      dataset.train_images[0, :, :, channel], pixels["train", "ant", 0]
+    )
+
+
+def test_folders_with_a_mistake(tmp_path):
+  with pytest.raises(UserError, match="train: no such folder"):
+    load("folder", tmp_path)
+  write_folders(tmp_path)
+  odd = tmp_path / "train" / "bee" / "odd.png"
+  save_image(odd, size=(6, 5))
+  with pytest.raises(UserError, match=r"odd\.png: is 6x5 pixels: must be 6x4"):
+    load("folder", tmp_path)
+  PIL.Image.fromarray(np.zeros((4, 6), np.uint16)).save(odd)
+  with pytest.raises(UserError, match=r"odd\.png: has pixel mode I"):
+    load("folder", tmp_path)
+  odd.write_bytes((tmp_path / "train" / "bee" / "0.png").read_bytes()[:60])
+  with pytest.raises(UserError, match=r"odd\.png: not a readable image"):
+    load("folder", tmp_path)
+  odd.unlink()
+  save_image(tmp_path / "test" / "cat" / "0.png")
+  with pytest.raises(UserError, match="cat: no such class"):
+    load("folder", tmp_path)
+
+
+def test_cinic10_keeps_only_the_images_of_imagenet(tmp_path):
+  pixels = write_folders(tmp_path)
+  save_image(tmp_path / "train" / "ant" / "cifar10-train-77.png")
+  save_image(tmp_path / "test" / "bee" / "CIFAR-10-test-1.png")
+  valid = save_image(tmp_path / "valid" / "bee" / "n0123_5.png")
+  save_image(tmp_path / "valid" / "bee" / "cifar10-train-3.png")
+  dataset = load("cinic10", tmp_path)
+  assert dataset.train_labels.tolist() == [0, 0, 1, 1, 1]
+  np.testing.assert_array_equal(dataset.train_images[4], valid)
+  np.testing.assert_array_equal(
+    dataset.test_images,
+    [image for k, image in pixels.items() if k[0] == "test"],
+  )
+
+
+def arrays_of(**changes):
+  arrays = dict(
+    train_images=RANDOM.integers(0, 256, (6, 4, 5, 3), dtype=np.uint8),
+    train_labels=np.arange(6) % 3,
+    test_images=RANDOM.integers(0, 256, (2, 4, 5, 3), dtype=np.uint8),
+    test_labels=np.arange(2),
+  )
+  return arrays | changes
+
+
+def test_npz_and_its_options(tmp_path):
+  arrays = arrays_of()
+  np.savez(tmp_path / "a.npz", **arrays)
+  dataset = load("npz", tmp_path / "a.npz")
+  np.testing.assert_array_equal(dataset.train_images, arrays["train_images"])
+  assert (dataset.num_classes, dataset.flip) == (3, True)
+  assert dataset.mean == dataset.std == (0.5,) * 3
+  options = dict(mean=np.full(3, 0.25), std=np.ones(3), flip=np.array(False))
+  np.savez(tmp_path / "b.npz", **arrays, **options)
+  dataset = load("npz", str(tmp_path / "b.npz"))
+  assert (dataset.mean, dataset.std) == ((0.25,) * 3, (1.0,) * 3)
+  assert dataset.flip is False
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    (
+      {"train_images": np.zeros((6, 4, 5), np.uint8)},
+      r"train_images is uint8\[6, 4, 5\]: must be uint8\[N, H, W, C\]",
+    ),
+    ({"train_images": np.zeros((6, 4, 5, 3))}, "train_images is float64"),
+    ({"train_labels": np.arange(5)}, r"int64\[5\]: must be integer\[6\]"),
+    ({"test_labels": np.zeros(2)}, "test_labels is float64"),
+    (
+      {"test_images": np.zeros((2, 5, 4, 3), np.uint8)},
+      r"test_images is uint8\[2, 5, 4, 3\]: must be uint8\[T, 4, 5, 3\]",
+    ),
+    ({"mean": np.zeros(2)}, r"mean is float64\[2\]: must be float\[3\]"),
+    ({"std": np.zeros(3)}, "std="),
+    ({"flip": np.ones(1)}, r"flip is float64\[1\]: must be bool\[\]"),
+    ({"train_labels": np.arange(6) - 1}, "train_labels spans -1..4"),
+    ({"train_labels": np.array([None] * 6)}, "not a readable .npz"),
+  ],
+)
+def test_npz_arrays_that_do_not_fit(tmp_path, changes, message):
+  np.savez(tmp_path / "a.npz", **arrays_of(**changes))
+  with pytest.raises(UserError, match=message):
+    load("npz", tmp_path / "a.npz")
+
+
+def test_npz_files_that_are_damaged_or_missing(tmp_path):
+  path = tmp_path / "a.npz"
+  with pytest.raises(UserError, match=r"a\.npz: no such file"):
+    load("npz", path)
+  np.savez(path, train_images=arrays_of()["train_images"])
+  with pytest.raises(UserError, match=r"a\.npz: train_labels is missing"):
+    load("npz", path)
+  path.write_bytes(path.read_bytes()[:-40])
+  with pytest.raises(UserError, match=r"a\.npz: not a readable \.npz"):
+    load("npz", path)
+
+
+class Builder:
+  """What the module uses of a builder of tensorflow-datasets."""
+
+  def __init__(self):
+    self.prepared = False
+
+  def download_and_prepare(self):
+    self.prepared = True
+
+  def as_data_source(self, split):
+    count = {"train": 5, "test": 2}[split]
+    return [
+      {"image": np.full((32, 32, 3), i, np.uint8), "label": i}
+      for i in range(count)
+    ]
+
+
+@pytest.fixture
+def library(monkeypatch):
+  """A stand-in for tensorflow-datasets that records how it is called."""
+  module = types.ModuleType("tensorflow_datasets")
+  module.calls = []
+
+  def from_directory(folder):
+    module.calls.append(("builder_from_directory", folder))
+    return Builder()
+
+  def builder(name, **options):
+    module.calls.append(("builder", name, options["file_format"]))
+    return Builder()
+
+  module.builder_from_directory, module.builder = from_directory, builder
+  monkeypatch.setitem(sys.modules, "tensorflow_datasets", module)
+  return module
+
+
+def test_prepared_records_of_the_newest_version(no_records, library, tmp_path):
+  for version in ("3.0.2", "3.0.10", "incomplete"):
+    (tmp_path / "svhn_cropped" / version).mkdir(parents=True)
+  for version in ("3.0.2", "3.0.10"):
+    folder = tmp_path / "svhn_cropped" / version
+    (folder / "dataset_info.json").write_text("{}")
+  dataset = load("svhn", tmp_path)
+  newest = tmp_path / "svhn_cropped" / "3.0.10"
+  assert library.calls == [("builder_from_directory", newest)]
+  assert dataset.train_labels.tolist() == [0, 1, 2, 3, 4]
+  assert (dataset.test_images[1] == 1).all()
+
+
+def test_without_records_and_tensorflow_the_library_is_not_touched(
+  no_records, library, tmp_path
+):
+  with pytest.raises(UserError, match="put cifar-10-python"):
+    load("cifar10", tmp_path)
+  assert library.calls == []
+
+
+def test_with_tensorflow_records_are_prepared(library, tmp_path, monkeypatch):
+  monkeypatch.setattr(
+    prepared.importlib.util, "find_spec", lambda name: object()
+  )
+  assert len(load("cifar10", tmp_path).train_labels) == 5
+  assert library.calls == [("builder", "cifar10", "array_record")]
+
+
+def test_records_that_cannot_be_read_are_named(
+  no_records, library, tmp_path, monkeypatch
+):
+  folder = tmp_path / "cifar10" / "3.0.2"
+  folder.mkdir(parents=True)
+  (folder / "dataset_info.json").write_text("{}")
+
+  def fail(path):
+    raise NotImplementedError("format\ntfrecord")
+
+  monkeypatch.setattr(library, "builder_from_directory", fail)
+  with pytest.raises(UserError, match=r"3\.0\.2: .*array_record.*format tfr"):
+    load("cifar10", tmp_path)

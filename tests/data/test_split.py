@@ -1,0 +1,189 @@
+"""The audit design: balance, prefixes, members, labels, errors, files."""
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from syndata_jax.data import load_split, make_split, save_split
+from syndata_jax.data.split import KINDS
+from syndata_jax.errors import UserError
+
+LABELS = np.arange(60) % 5
+
+
+def split_of(**changes):
+  arguments = dict(
+    labels=LABELS,
+    num_canaries=10,
+    num_models=4,
+    num_classes=5,
+    kind="mislabelled",
+    seed=0,
+  )
+  return make_split(**(arguments | changes))
+
+
+designs = dict(
+  half_canaries=st.integers(1, 15),
+  half_average=st.integers(0, 15),
+  half_models=st.integers(1, 8),
+  kind=st.sampled_from(KINDS),
+  seed=st.integers(0, 2**32),
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(**designs)
+def test_bi_regular_and_members_follow(
+  half_canaries, half_average, half_models, kind, seed
+):
+  split = split_of(
+    num_canaries=2 * half_canaries,
+    num_average=2 * half_average,
+    num_models=2 * half_models,
+    kind=kind,
+    seed=seed,
+  )
+  assert (split.membership.sum(0) == half_canaries).all()
+  assert (split.membership.sum(1) == half_models).all()
+  assert (split.average_membership.sum(0) == half_average).all()
+  assert (split.average_membership.sum(1) == half_models).all()
+  audited = np.concatenate([split.canary_index, split.average_index])
+  both = np.concatenate([split.membership, split.average_membership])
+  assert len(set(audited)) == 2 * (half_canaries + half_average)
+  for model, members in enumerate(split.members):
+    out = {
+      int(i)
+      for i, inside in zip(audited, both[:, model], strict=True)
+      if not inside
+    }
+    assert members.tolist() == sorted(set(range(60)) - out)
+  assert split.members.dtype == split.labels.dtype == np.int32
+
+
+@settings(max_examples=80, deadline=None)
+@given(**designs, fewer=st.integers(1, 15), fewer_average=st.integers(0, 15))
+def test_a_smaller_audit_is_a_prefix(
+  half_canaries,
+  half_average,
+  half_models,
+  kind,
+  seed,
+  fewer,
+  fewer_average,
+):
+  def build(canaries, average):
+    return split_of(
+      num_canaries=2 * canaries,
+      num_average=2 * average,
+      num_models=2 * half_models,
+      kind=kind,
+      seed=seed,
+    )
+
+  large = build(half_canaries, half_average)
+  small = build(min(fewer, half_canaries), min(fewer_average, half_average))
+  q, v = len(small.canary_index), len(small.average_index)
+  canaries = small.canary_index
+  np.testing.assert_array_equal(canaries, large.canary_index[:q])
+  np.testing.assert_array_equal(small.labels[canaries], large.labels[canaries])
+  np.testing.assert_array_equal(small.membership, large.membership[:q])
+  np.testing.assert_array_equal(small.average_index, large.average_index[:v])
+  np.testing.assert_array_equal(
+    small.average_membership, large.average_membership[:v]
+  )
+
+
+def test_every_half_of_the_models_is_as_likely():
+  split = split_of(
+    labels=np.zeros(12_000, int), num_canaries=12_000, kind="clean"
+  )
+  for rows in (split.membership[::2], split.membership[1::2]):
+    _, counts = np.unique(rows @ [1, 2, 4, 8], return_counts=True)
+    assert len(counts) == 6
+    assert scipy.stats.chisquare(counts).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(
+  ("kind", "allowed"), [("mislabelled", range(1, 5)), ("blank", range(5))]
+)
+def test_drawn_labels_are_uniform(kind, allowed):
+  labels = np.arange(20_000) % 5
+  split = split_of(labels=labels, num_canaries=20_000, kind=kind)
+  for label in range(5):
+    distance = (split.labels - labels)[labels == label] % 5
+    counts = np.bincount(distance, minlength=5)
+    assert np.flatnonzero(counts).tolist() == list(allowed)
+    assert scipy.stats.chisquare(counts[list(allowed)]).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_canaries_are_relabelled(kind):
+  split = split_of(kind=kind, num_average=20)
+  others = np.setdiff1d(np.arange(60), split.canary_index)
+  np.testing.assert_array_equal(split.labels[others], LABELS[others])
+  if kind in ("clean", "out_of_distribution"):
+    np.testing.assert_array_equal(split.labels, LABELS)
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"num_models": 7}, "num_models=7: must be even and at least 2"),
+    ({"num_models": 0}, "num_models=0: must be"),
+    ({"num_canaries": 9}, "num_canaries=9: must be"),
+    ({"num_canaries": 0}, "num_canaries=0: must be even and at least 2"),
+    ({"num_average": 3}, "num_average=3: must be"),
+    ({"num_average": -2}, "num_average=-2: must be"),
+    ({"num_canaries": 50, "num_average": 12}, "must be at most 60"),
+    ({"kind": "noisy"}, "canary_kind=noisy: must be one of mislabelled, "),
+    ({"num_classes": 1}, "num_classes=1: must be"),
+    ({"num_classes": 4}, "labels spans 0..4: must lie in 0..3"),
+  ],
+)
+def test_a_mistake_names_its_field(changes, message):
+  with pytest.raises(UserError, match=message):
+    split_of(**changes)
+
+
+def test_a_saved_split_comes_back(tmp_path):
+  split = split_of(num_average=4)
+  save_split(tmp_path / "split.npz", split)
+  assert [path.name for path in tmp_path.iterdir()] == ["split.npz"]
+  for saved, found in zip(
+    split, load_split(tmp_path / "split.npz"), strict=True
+  ):
+    assert saved.dtype == found.dtype
+    np.testing.assert_array_equal(saved, found)
+
+
+def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
+  path = tmp_path / "split.npz"
+  save_split(path, split_of())
+  before = path.read_bytes()
+
+  def fail(*args):
+    raise OSError("disk full")
+
+  with monkeypatch.context() as patch:
+    patch.setattr("os.replace", fail)
+    patch.setattr("os.rename", fail)
+    with pytest.raises(OSError, match="disk full"):
+      save_split(path, split_of(seed=1))
+  assert path.read_bytes() == before
+  assert [p.name for p in tmp_path.iterdir()] == ["split.npz"]
+
+
+def test_a_damaged_split_is_named(tmp_path):
+  path = tmp_path / "split.npz"
+  with pytest.raises(UserError, match=r"split\.npz"):
+    load_split(path)
+  save_split(path, split_of())
+  path.write_bytes(path.read_bytes()[:-80])
+  with pytest.raises(UserError, match=r"split\.npz: not a readable split"):
+    load_split(path)
+  np.savez(path, labels=LABELS)
+  with pytest.raises(UserError, match="canary_index"):
+    load_split(path)
