@@ -44,8 +44,9 @@ def audit_views(images: jax.Array, shift: int, flip: bool) -> jax.Array:
   """The views of each image that the attack queries.
 
   {as it is, mirrored} x {dy: 0, -shift, shift} x {dx: 0, -shift, shift}, the
-  mirror outermost. The content moves down by dy and right by dx, then is
-  mirrored. Source: Aerni et al. (2024), 18 views.
+  mirror outermost. The crop starts dy below and dx right of the image's own
+  corner, zeros beyond its border, and is then mirrored.
+  Source: Aerni et al. (2024), 18 views.
 
   | shift | flip | A |
   |---|---|---|

@@ -35,7 +35,7 @@ def training_flops(
     lambda x: model.init(jax.random.key(0), x, False), images
   )
   forward = jax.jit(lambda v, x: model.apply(v, x, False))
-  cost = forward.lower(variables, images).cost_analysis()
+  cost = forward.lower(variables, images).cost_analysis() or {}
   return 3.0 * float(cost["flops"])
 
 

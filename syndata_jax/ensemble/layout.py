@@ -92,10 +92,10 @@ class Layout:
     """The inverse of `place`, on the host: NumPy arrays [M,...]."""
 
     def collect(a: jax.Array) -> np.ndarray:
-      a = np.asarray(jax.device_get(a))
+      whole = np.asarray(jax.device_get(a))
       if self.device_axis == "pmap":
-        a = a.reshape(-1, *a.shape[2:])
-      return a[: self.num_models]
+        whole = whole.reshape(-1, *whole.shape[2:])
+      return whole[: self.num_models]
 
     return jax.tree.map(collect, tree)
 

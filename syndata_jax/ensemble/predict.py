@@ -1,7 +1,6 @@
 """Logits of every model on the same images."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
@@ -34,7 +33,7 @@ def predict(
     return lax.map(
       lambda images: engine.model.apply(
         variables(state), engine.normalise(images), False
-      ).astype(jnp.float32),
+      ),
       batches,
     )
 

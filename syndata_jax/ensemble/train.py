@@ -83,7 +83,9 @@ def train(
     return state
   state = layout.place(state)
   own = layout.place(Own(keys, jnp.asarray(training_set.members)))
-  pool = layout.replicate(Pool(training_set.images, training_set.labels))
+  pool = layout.replicate(
+    Pool(jnp.asarray(training_set.images), jnp.asarray(training_set.labels))
+  )
   run = layout.compile(make_epoch(engine, sgd, steps), donate=True)
   images = layout.num_models * steps * recipe.batch_size
 

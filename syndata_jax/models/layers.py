@@ -7,6 +7,7 @@ start as its layers do: uniform within 1 / sqrt(fan_in).
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,21 +18,32 @@ from syndata_jax.models.convolution import convolve
 
 # norm(train) -> a module applied to [B,H,W,C]
 Norm = Callable[[bool], nn.Module]
-Initializer = jax.nn.initializers.Initializer
-
-uniform_fan_in = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-# PyTorch truncates at absolute +-2, which at these widths never binds.
-normal_fan_in = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
+Initializer = Callable[..., jax.Array]  # (key, shape) -> the first weights
 
 
-def uniform_bias(fan_in: int) -> Initializer:
-  """U(-1/sqrt(fan_in), 1/sqrt(fan_in)), the bias of PyTorch's layers."""
+class Start(NamedTuple):
+  """How a layer's weights and biases begin."""
+
+  kernel: Initializer
+  bias: Callable[[int], Initializer]  # of the fan-in
+
+
+def _uniform_bias(fan_in: int) -> Initializer:
   bound = 1 / math.sqrt(fan_in)
 
   def init(key, shape, dtype=jnp.float32):
     return jax.random.uniform(key, shape, dtype, -bound, bound)
 
   return init
+
+
+_scaled = nn.initializers.variance_scaling
+# PyTorch's layers: both uniform within 1 / sqrt(fan_in).
+UNIFORM = Start(_scaled(1 / 3, "fan_in", "uniform"), _uniform_bias)
+# The private networks of De et al.: normal weights, biases at zero.
+NORMAL = Start(
+  _scaled(1.0, "fan_in", "normal"), lambda _: nn.initializers.zeros
+)
 
 
 class Conv(nn.Module):
@@ -43,39 +55,33 @@ class Conv(nn.Module):
   use_bias: bool = False
   dtype: jnp.dtype = jnp.float32
   lowering: str = "auto"
-  kernel_init: Initializer = uniform_fan_in
-  zero_bias: bool = False
+  start: Start = UNIFORM
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     shape = (self.kernel, self.kernel, x.shape[-1], self.features)
-    w = self.param("kernel", self.kernel_init, shape)
+    w = self.param("kernel", self.start.kernel, shape)
     x, w = x.astype(self.dtype), w.astype(self.dtype)
     y = convolve(x, w, self.stride, self.lowering)
     if not self.use_bias:
       return y
-    init = (
-      nn.initializers.zeros
-      if self.zero_bias
-      else uniform_bias(math.prod(shape[:3]))
+    bias = self.param(
+      "bias", self.start.bias(math.prod(shape[:3])), (self.features,)
     )
-    return y + self.param("bias", init, (self.features,)).astype(self.dtype)
+    return y + bias.astype(self.dtype)
 
 
 class Classifier(nn.Module):
   """The last linear layer; logits are float32 whatever the input is."""
 
   num_classes: int
-  kernel_init: Initializer = uniform_fan_in
-  zero_bias: bool = False
+  start: Start = UNIFORM
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    bias = (
-      nn.initializers.zeros if self.zero_bias else uniform_bias(x.shape[-1])
-    )
+    bias = self.start.bias(x.shape[-1])
     return nn.Dense(
-      self.num_classes, kernel_init=self.kernel_init, bias_init=bias
+      self.num_classes, kernel_init=self.start.kernel, bias_init=bias
     )(x.astype(jnp.float32))
 
 

@@ -147,7 +147,7 @@ class _Phase(NamedTuple):
   """Along one axis: which taps make input pixels remainder, remainder + s..."""
 
   taps: slice
-  count: int
+  outputs: int
   padding: tuple[int, int]
 
 
@@ -175,14 +175,14 @@ def input_gradient(g, w, geometry: Geometry, dense: Dense):
   rows = [_phase(r, geometry.height, geometry) for r in range(s)]
   columns = [_phase(r, geometry.width, geometry) for r in range(s)]
   batch, channels = g.shape[0], w.shape[2]
-  full = rows[0].count, columns[0].count
+  full = rows[0].outputs, columns[0].outputs
 
   def part(row: _Phase, column: _Phase):
     taps = flipped[row.taps, column.taps][::-1, ::-1]
     if 0 in taps.shape:  # a 1x1 kernel never meets the skipped pixels
       return jnp.zeros((batch, *full, channels), g.dtype)
     out = _correlate(g, taps, 1, (row.padding, column.padding), dense)
-    missing = full[0] - row.count, full[1] - column.count
+    missing = full[0] - row.outputs, full[1] - column.outputs
     return jnp.pad(out, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)))
 
   if s == 1:

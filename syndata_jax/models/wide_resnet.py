@@ -99,18 +99,15 @@ def make(
   if norm not in ("batch", "group"):
     raise UserError(f"norm={norm!r}: wide_resnet accepts batch or group")
   group = norm == "group"
-  start = {
-    "kernel_init": layers.normal_fan_in if group else layers.uniform_fan_in,
-    "zero_bias": group,
-  }
+  start = layers.NORMAL if group else layers.UNIFORM
   return WideResNet(
     num_classes,
     width,
     (depth - 4) // 6,
     partial(Activate, layers.norm(norm, dtype), group),
     partial(
-      layers.Conv, use_bias=True, dtype=dtype, lowering=lowering, **start
+      layers.Conv, use_bias=True, dtype=dtype, lowering=lowering, start=start
     ),
-    partial(layers.Classifier, **start),
+    partial(layers.Classifier, start=start),
     group,
   )

@@ -39,7 +39,7 @@ def test_views_in_their_order(shift, flip, count):
   steps = (0, -shift, shift) if shift else (0,)
   expected = [
     [
-      moved(image, dy, dx, mirrored)
+      moved(image, -dy, -dx, mirrored)
       for mirrored in ((False, True) if flip else (False,))
       for dy in steps
       for dx in steps

@@ -21,7 +21,7 @@ GEOMETRIES = [
 # "loop" and "unrolled" compute one model alike, and "auto" is one of these.
 DENSE = ["grouped", "im2col", "shifted", "unrolled"]
 BATCHING = [*DENSE, "loop"]
-M, B, C, O = 2, 2, 2, 3
+M, B, C, FEATURES = 2, 2, 2, 3
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def operands(kernel, size, models=None, seed=0):
   rng = np.random.default_rng(seed)
   lead = () if models is None else (models,)
   x = jnp.asarray(rng.normal(size=(*lead, B, *size, C)))
-  w = jnp.asarray(rng.normal(size=(*lead, kernel, kernel, C, O)))
+  w = jnp.asarray(rng.normal(size=(*lead, kernel, kernel, C, FEATURES)))
   return x, w
 
 
