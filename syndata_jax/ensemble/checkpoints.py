@@ -37,19 +37,18 @@ class Checkpoints:
     return epoch == last or epoch % self.every == 0
 
   def save(self, epoch: int, state: Any) -> None:
-    """Writes a pytree of NumPy arrays, then forgets the oldest."""
+    """Writes a pytree of NumPy arrays, then forgets all but the newest."""
     from orbax.checkpoint import v1 as ocp  # slow to import
 
     folder = self._folder(epoch)
     sums = self._sums(epoch)
-    sums.unlink(missing_ok=True)
+    for leftover in self.directory.glob(f"{folder.name}.*"):
+      _remove(leftover)  # the list, and what a killed save left
     ocp.save(str(folder.absolute()), _named(state), overwrite=True)
     written = sums.with_suffix(".part")
     written.write_text(_digest(folder))
     os.replace(written, sums)
-    for old in self._epochs()[:-_KEEP]:
-      self._sums(old).unlink(missing_ok=True)
-      shutil.rmtree(self._folder(old), ignore_errors=True)
+    self._tidy(epoch)
 
   def latest(self, shapes: Any) -> tuple[int, Any] | None:
     """The newest sound checkpoint.
@@ -78,6 +77,19 @@ class Checkpoints:
       return epoch, jax.tree.unflatten(jax.tree.structure(shapes), leaves)
     return None
 
+  def _tidy(self, newest: int) -> None:
+    """Removes all but the last checkpoints up to `newest`.
+
+    Later ones were damaged, or training would not stand at `newest`; they
+    must not push sound ones out. What a kill left half-written goes too.
+    """
+    kept = [epoch for epoch in self._epochs() if epoch <= newest][-_KEEP:]
+    stems = {self._folder(epoch).name for epoch in kept}
+    # Lists first: without its list, a folder that is half removed is ignored.
+    for path in sorted(self.directory.iterdir(), key=lambda p: p.is_dir()):
+      if path.name.split(".")[0] not in stems:
+        _remove(path)
+
   def _epochs(self) -> list[int]:
     """Epochs of complete checkpoints, oldest first."""
     return sorted(int(p.stem) for p in self.directory.glob("*.sha256"))
@@ -87,6 +99,13 @@ class Checkpoints:
 
   def _sums(self, epoch: int) -> pathlib.Path:
     return self.directory / f"{epoch:05d}.sha256"
+
+
+def _remove(path: pathlib.Path) -> None:
+  if path.is_dir():
+    shutil.rmtree(path, ignore_errors=True)
+  else:
+    path.unlink(missing_ok=True)
 
 
 def _named(tree: Any) -> dict[str, Any]:

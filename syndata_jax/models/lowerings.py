@@ -18,7 +18,7 @@ from jax import lax
 
 from syndata_jax.errors import UserError
 
-Dense = Literal["xla", "shifted", "im2col"]
+Dense = Literal["xla", "shifted", "im2col", "blocked"]
 Batching = Literal["vmap", "unroll", "loop"]
 Padding = tuple[tuple[int, int], tuple[int, int]]
 _NHWC = ("NHWC", "HWIO", "NHWC")
@@ -52,9 +52,12 @@ def _same(dense: Dense, batching: Batching) -> Lowering:
   return Lowering(*[Choice(dense, batching)] * 3)
 
 
-# XLA's CPU weight gradient leaves its fast path inside a loop body (18 times
-# slower, measured); nine shifted matrix products keep their speed there.
-_CPU_DENSE: tuple[Dense, Dense, Dense] = ("xla", "xla", "shifted")
+# Inside a loop body XLA's own CPU weight gradient leaves its fast path (18
+# times slower, measured). The blocked one stays on it, and is up to 4 times as
+# fast as shifted matrix products.
+_CPU_DENSE: tuple[Dense, Dense, Dense] = ("xla", "xla", "blocked")
+# Pixels of one block: its patches then stay in a CPU core's cache.
+_BLOCK = 8192
 _GPU_DENSE: tuple[Dense, Dense, Dense] = ("xla", "xla", "xla")
 
 
@@ -195,20 +198,41 @@ def input_gradient(g, w, geometry: Geometry, dense: Dense):
 
 
 def weight_gradient(x, g, geometry: Geometry, dense: Dense):
-  """W(x, g): the gradient of C with respect to w, [k,k,C,O]."""
+  """W(x, g): the gradient of C with respect to w, [k,k,C,O].
+
+  It is itself a convolution, in which channels are the batch, images are the
+  channels and g is the kernel. "blocked" transposes both to the one layout
+  that XLA's CPU convolution is fast in, some images at a time.
+  """
   k, s, height, width = geometry
   p = k // 2
+  # The kernel's own extent fixes how far the last output reaches.
+  padding = [(p, k - 1 + (n - 1) // s * s + 1 - n - p) for n in (height, width)]
   if dense == "xla":
-    # The kernel's own extent fixes how far the last output reaches.
-    high = [k - 1 + (n - 1) // s * s + 1 - n - p for n in (height, width)]
     return lax.conv_general_dilated(
       x,
       g,
       (1, 1),
-      [(p, h) for h in high],
+      padding,
       rhs_dilation=(s, s),
       dimension_numbers=("CHWN", "IHWO", "HWNC"),
     )
+  if dense == "blocked":
+
+    def block(pair):
+      images, cotangents = pair
+      transposed = lax.conv_general_dilated(
+        images.transpose(3, 1, 2, 0),
+        cotangents.transpose(1, 2, 0, 3),
+        (1, 1),
+        padding,
+        rhs_dilation=(s, s),
+        dimension_numbers=_NHWC,
+      )
+      return transposed.transpose(1, 2, 0, 3)
+
+    most = max(1, _BLOCK // (height * width))
+    return _sum_over_blocks(block, x, g, min(most, x.shape[0]))
   out = _accumulator(x, g)
   windows = _windows(x, (k, k), s, ((p, p), (p, p)))
   if dense == "im2col":
@@ -219,3 +243,14 @@ def weight_gradient(x, g, geometry: Geometry, dense: Dense):
   ]
   shape = (k, k, x.shape[-1], g.shape[-1])
   return jnp.concatenate(taps).reshape(shape).astype(x.dtype)
+
+
+def _sum_over_blocks(function: Callable, x, g, size: int):
+  """The sum of `function` over blocks of at most `size` images."""
+  batch = x.shape[0]
+  while batch % size:
+    size -= 1
+  if size == batch:
+    return function((x, g))
+  x, g = (a.reshape(batch // size, size, *a.shape[1:]) for a in (x, g))
+  return lax.map(function, (x, g)).sum(0)

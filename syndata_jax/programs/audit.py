@@ -24,7 +24,12 @@ from syndata_jax.programs.start import start
 from syndata_jax.programs.workdir import open_workdir
 
 _CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "The audit to run: a file with get_config()."
+  "config",
+  None,
+  "The audit to run: a file with get_config().",
+  # An unknown field is left to `settings`, which lists the known ones.
+  lock_config=False,
+  accept_new_attributes=True,
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run's files go.")
 _DATA_DIR = flags.DEFINE_string(

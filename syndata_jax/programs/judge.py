@@ -36,7 +36,7 @@ def training_summary(
 ) -> dict[str, Any] | None:
   """What training cost and achieved; None for logits from elsewhere."""
   epochs = read_metrics(workdir)
-  if not epochs:
+  if not epochs or file.test_accuracy is None:
     return None
   config = read_json(workdir / "config.json")
   machine = read_json(workdir / "machine.json")

@@ -5,11 +5,13 @@ into the frozen `Settings` below, and only these travel further.
 """
 
 import dataclasses
+import math
 import typing
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from syndata_jax.attack.validate import MIN_PER_SIDE
 from syndata_jax.errors import UserError
 
 
@@ -88,13 +90,21 @@ def from_config(config: ConfigDict) -> Settings:
   """Checks the fields of a config and freezes them.
 
   Raises:
-    UserError: an unknown field, or a value of another type.
+    UserError: an unknown field, or a value of another type or out of range.
   """
   fields = config.to_dict()
-  performance = _checked(
-    Performance, fields.pop("performance", {}), "performance."
-  )
+  speed = fields.pop("performance", {})
+  if type(speed) is not dict:
+    raise UserError(f"config field performance={speed!r}: must be a ConfigDict")
+  performance = _checked(Performance, speed, "performance.")
   settings = _checked(Settings, fields, "")
+  if not 0 <= settings.seed < 2**32:
+    raise UserError(f"seed={settings.seed}: must be 0 to 2**32 - 1")
+  fewest = 2 * MIN_PER_SIDE
+  if settings.num_models % 2 or settings.num_models < fewest:
+    raise UserError(
+      f"num_models={settings.num_models}: must be even and at least {fewest}"
+    )
   if performance.precision not in ("bfloat16", "float32"):
     raise UserError(
       f"performance.precision={performance.precision!r}: must be bfloat16 or"
@@ -122,6 +132,8 @@ def _checked(kind: type, fields: dict[str, Any], prefix: str):
         f"config field {prefix}{name}={value!r}: must be of type"
         f" {want.__name__}"
       )
+    if want is float and not math.isfinite(fields[name]):
+      raise UserError(f"config field {prefix}{name}={value}: must be finite")
   return kind(**fields)
 
 

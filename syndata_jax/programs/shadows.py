@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from rich.console import Console
 
 from syndata_jax import __version__, data, models, paradigms
@@ -28,6 +29,7 @@ from syndata_jax.ensemble.predict import accuracy
 from syndata_jax.ensemble.recipe import steps_per_epoch
 from syndata_jax.ensemble.state import EnsembleState
 from syndata_jax.ensemble.train import EpochReport
+from syndata_jax.errors import UserError
 from syndata_jax.keys import stream
 from syndata_jax.programs import workdir as workdirs
 from syndata_jax.programs.settings import Settings, mechanism
@@ -94,12 +96,13 @@ def make_plan(
   paradigm = paradigms.create(settings.paradigm, engine)
   outside = None
   if settings.canary_kind == "out_of_distribution":
-    outside = data.outside_images(
-      settings.num_canaries,
-      dataset.train_images.shape[1:],
-      settings.seed,
-      settings.canary_source,
-    )
+    shape, source = dataset.train_images.shape[1:], settings.canary_source
+    try:
+      outside = data.outside_images(
+        settings.num_canaries, shape, settings.seed, source, data_dir
+      )
+    except UserError as error:
+      raise UserError(f"canary_source={source!r}: {error}") from error
   images = data.plant(
     dataset.train_images, split, settings.canary_kind, settings.seed, outside
   )
@@ -114,13 +117,7 @@ def make_engine(
   dtype = jnp.dtype(performance.precision)
   shift = augmentation.shift_size(dataset.train_images.shape[1])
   return Engine(
-    model=models.create(
-      settings.model,
-      dataset.num_classes,
-      dtype=dtype,
-      lowering=performance.lowering,
-      **settings.model_options,
-    ),
+    model=make_network(settings, dataset, dtype),
     recipe=Recipe(
       num_epochs=settings.num_epochs,
       batch_size=settings.batch_size,
@@ -137,6 +134,32 @@ def make_engine(
     std=dataset.std,
     dtype=dtype,
   )
+
+
+def make_network(
+  settings: Settings, dataset: Dataset, dtype: jnp.dtype
+) -> nn.Module:
+  """The network, after a trial on the shape of the images, not computed."""
+  shape = dataset.train_images.shape[1:]
+  try:
+    network = models.create(
+      settings.model,
+      dataset.num_classes,
+      dtype=dtype,
+      lowering=settings.performance.lowering,
+      **settings.model_options,
+    )
+    images = jax.ShapeDtypeStruct((1, *shape), dtype)
+    jax.eval_shape(lambda x: network.init(jax.random.key(0), x), images)
+  except UserError:
+    raise
+  # Options are the user's: a wrong value may raise anything inside a network.
+  except Exception as error:
+    raise UserError(
+      f"model_options={settings.model_options}: no {settings.model} for images"
+      f" {list(shape)} is built of these ({str(error).split(chr(10))[0]})"
+    ) from error
+  return network
 
 
 def _train(

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Callable
 
@@ -9,6 +10,10 @@ import jax
 from absl import app, flags, logging
 
 from syndata_jax.errors import UserError
+from syndata_jax.programs import config_file
+
+# By absl's names of the kinds of flags.
+_ALLOWED = {"bool": "true or false", "float": "a number", "int": "an integer"}
 
 
 def start(main: Callable[[], None]) -> None:
@@ -38,16 +43,22 @@ def _parse(argv: list[str]) -> None:
   logging.set_verbosity(logging.WARNING)
   app.define_help_flags()
   try:
+    config_file.check(argv)
     rest = flags.FLAGS(argv)[1:]
-  except FileNotFoundError as error:
-    missing = error.filename or error
-    raise UserError(f"--config={missing}: no such file") from error
-  # A config file is a program: whatever is wrong with it surfaces here.
-  except (flags.Error, Exception) as error:
-    text = str(error).strip() or type(error).__name__
-    raise UserError(text.splitlines()[0].strip('"')) from error
+  except flags.Error as error:
+    raise UserError(_describe(error)) from error
   if rest:
     raise UserError(f"unexpected argument {rest[0]!r}: only flags are allowed")
+
+
+def _describe(error: flags.Error) -> str:
+  """What absl has to say of a flag, with what is allowed where it does not."""
+  text = str(error).split("\n")[0]
+  flag = re.match(r"flag --([\w.]+)=", text)
+  kind = flags.FLAGS[flag[1]].flag_type() if flag else ""
+  if kind not in _ALLOWED:
+    return text
+  return f"{text.split(': ')[0]}: must be {_ALLOWED[kind]}"
 
 
 def _cache_compilations() -> None:

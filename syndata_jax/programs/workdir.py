@@ -21,7 +21,7 @@ def fingerprint(dataset: Dataset) -> str:
     dataset.test_images,
     dataset.test_labels,
   ):
-    digest.update(np.ascontiguousarray(array))
+    digest.update(np.ascontiguousarray(array).tobytes())
   return digest.hexdigest()
 
 
@@ -41,7 +41,7 @@ def open_workdir(path: str, identity: dict[str, Any]) -> pathlib.Path:
   try:
     if config.exists():
       _refuse_other(workdir, read_json(config), identity)
-    elif workdir.is_dir() and any(workdir.iterdir()):
+    elif workdir.is_dir() and _foreign(workdir):
       raise UserError(
         f"--workdir={path}: holds files but no config.json; name a new folder"
       )
@@ -54,6 +54,11 @@ def open_workdir(path: str, identity: dict[str, Any]) -> pathlib.Path:
       f"--workdir={path}: cannot be written ({error.strerror})"
     ) from error
   return workdir
+
+
+def _foreign(workdir: pathlib.Path) -> bool:
+  """Whether there is more than a run leaves that was killed at its start."""
+  return any(path.name != "config.json.part" for path in workdir.iterdir())
 
 
 def _check_writable(workdir: pathlib.Path) -> None:
@@ -102,13 +107,20 @@ def write_text(path: pathlib.Path, text: str) -> None:
 
 
 def read_metrics(workdir: pathlib.Path) -> list[dict[str, Any]]:
-  """The records of `metrics.jsonl`, one an epoch; [] where there are none."""
+  """The records of `metrics.jsonl`, one an epoch; [] where there are none.
+
+  A line that was cut short ends them.
+  """
   path = workdir / "metrics.jsonl"
+  records: list[dict[str, Any]] = []
   if not path.exists():
-    return []
-  return [
-    json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()
-  ]
+    return records
+  for line in path.read_text(encoding="utf-8").splitlines():
+    try:
+      records.append(json.loads(line))
+    except ValueError:
+      break
+  return records
 
 
 def add_metrics(workdir: pathlib.Path, record: dict[str, Any]) -> None:

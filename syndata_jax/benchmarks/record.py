@@ -1,0 +1,174 @@
+"""What a benchmark found: suites of cases of rows, ready for JSON."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from syndata_jax.benchmarks.timer import Timing, interleave, seconds
+
+
+class NotRun(Exception):
+  """A contender that cannot take part; the message is one line, why."""
+
+
+class Job(NamedTuple):
+  """A contender that is ready to be timed."""
+
+  run: Callable[[], object]  # one round, done when it returns
+  work: float  # units of work in one round
+  flops: float = 0.0  # operations in a unit of work
+  peak_flops: float | None = None  # what its devices can do a second
+  # Bytes on a device at the worst moment; asked for after the last round.
+  peak_bytes: Callable[[], float | None] = lambda: None
+
+
+class Contender(NamedTuple):
+  """Somebody who does the work of a case."""
+
+  name: str
+  peer: bool  # whether ours is held against it
+  prepare: Callable[[], Job]  # not timed; raises `NotRun`
+
+
+class Row(NamedTuple):
+  """The result of one contender; `timing` is None where it was not run."""
+
+  name: str
+  peer: bool
+  timing: Timing | None
+  work: float
+  peak_bytes: float | None
+  flops: float
+  peak_flops: float | None
+  not_run: str
+
+  @property
+  def rate(self) -> float | None:
+    """Units of work a second, in the median round."""
+    return self.work / self.timing.median if self.timing else None
+
+  @property
+  def rates(self) -> tuple[float, float] | None:
+    """The rates of the slowest and the fastest round."""
+    if not self.timing:
+      return None
+    fast, slow = self.timing.spread
+    return self.work / slow, self.work / fast
+
+  @property
+  def utilisation(self) -> float | None:
+    """Share of the peak, None where that is not known."""
+    if not self.rate or not self.peak_flops or not self.flops:
+      return None
+    return self.rate * self.flops / self.peak_flops
+
+
+class Case(NamedTuple):
+  """One comparison: all rows did the same kind of work, in turns."""
+
+  name: str
+  settings: dict[str, Any]
+  rows: tuple[Row, ...]
+
+  @property
+  def best_peer(self) -> float | None:
+    """The rate of the fastest peer, None where none ran."""
+    return max((r.rate for r in self.rows if r.peer and r.rate), default=None)
+
+  def ratio(self, row: Row) -> float | None:
+    """How many times the best peer's rate a row reaches."""
+    best = self.best_peer
+    return row.rate / best if row.rate and best else None
+
+
+class Suite(NamedTuple):
+  """All cases of one subject."""
+
+  title: str
+  unit: str  # of rates
+  notes: tuple[str, ...]  # how it was measured, a sentence each
+  cases: tuple[Case, ...]
+
+  @property
+  def absences(self) -> list[str]:
+    """A line for each reason why a contender was not run."""
+    reasons: dict[str, list[str]] = {}
+    for case in self.cases:
+      for row in case.rows:
+        if row.not_run:
+          reasons.setdefault(row.not_run, []).append(row.name)
+    return [
+      f"{reason}: {', '.join(dict.fromkeys(names))} not run"
+      for reason, names in reasons.items()
+    ]
+
+  def to_json(self) -> dict[str, Any]:
+    """The suite as JSON-ready values."""
+    return {
+      "title": self.title,
+      "unit": self.unit,
+      "notes": list(self.notes),
+      "cases": [
+        {
+          "name": case.name,
+          "settings": case.settings,
+          "rows": [_row(case, row) for row in case.rows],
+        }
+        for case in self.cases
+      ],
+    }
+
+
+def _row(case: Case, row: Row) -> dict[str, Any]:
+  timing = row.timing
+  return {
+    "name": row.name,
+    "peer": row.peer,
+    "not_run": row.not_run,
+    "work": row.work,
+    "first_seconds": timing.first if timing else None,
+    "round_seconds": list(timing.rounds) if timing else [],
+    "median_seconds": timing.median if timing else None,
+    "rate": row.rate,
+    "rate_range": row.rates,
+    "ratio_to_best_peer": case.ratio(row),
+    "peak_bytes": row.peak_bytes,
+    "utilisation": row.utilisation,
+  }
+
+
+def measure(
+  name: str,
+  settings: dict[str, Any],
+  contenders: Sequence[Contender],
+  rounds: int,
+) -> Case:
+  """Warms up the contenders of one case and times them in turns.
+
+  A contender that raises `NotRun`, in preparation or in its warm-up, becomes
+  a row that says why.
+  """
+  jobs: dict[str, Job] = {}
+  first: dict[str, float] = {}
+  absent: dict[str, str] = {}
+  for contender in contenders:
+    try:
+      job = contender.prepare()
+      first[contender.name] = seconds(job.run)
+    except NotRun as reason:
+      absent[contender.name] = str(reason)
+    else:
+      jobs[contender.name] = job
+  taken = interleave(
+    {n: job.run for n, job in jobs.items()},
+    {n: job.work for n, job in jobs.items()},
+    rounds,
+  )
+
+  def row(name: str, peer: bool) -> Row:
+    if name in absent:
+      return Row(name, peer, None, 0.0, None, 0.0, None, absent[name])
+    job, timing = jobs[name], Timing(first[name], taken[name])
+    memory, peak = job.peak_bytes(), job.peak_flops
+    return Row(name, peer, timing, job.work, memory, job.flops, peak, "")
+
+  return Case(name, settings, tuple(row(c.name, c.peer) for c in contenders))

@@ -1,0 +1,216 @@
+"""The networks of `models/` once more, as a PyTorch user writes them.
+
+Children carry the names that Flax gives their twins, so that weights can be
+ported by name; children in lower case (relu, body, ...) have no twin. Only
+the normalisation that each network has by default is here.
+"""
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+# Flax's name of a leaf -> PyTorch's.
+_LEAVES = {
+  "kernel": "weight",
+  "scale": "weight",
+  "bias": "bias",
+  "mean": "running_mean",
+  "var": "running_var",
+}
+
+
+def build(
+  name: str,
+  num_classes: int,
+  image_shape: tuple[int, int, int],
+  **options: int,
+) -> Any:
+  """The `torch.nn.Module` that computes what `models.create` does.
+
+  It reads images [B,C,H,W], in any memory format, and returns logits.
+  """
+  makers: dict[str, Callable[..., Any]] = {
+    "convnet": _convnet,
+    "resnet18": _resnet18,
+    "wide_resnet": _wide_resnet,
+  }
+  return makers[name](num_classes, image_shape, **options)
+
+
+def port(module: Any, variables: dict[str, Any]) -> None:
+  """Copies a Flax network's variables into its PyTorch twin.
+
+  Args:
+    module: from `build`.
+    variables: `{"params": ..., "batch_stats": ...}` of one model.
+
+  Raises:
+    KeyError: a parameter of `module` has no twin.
+  """
+  import torch
+
+  found = {}
+  for tree in variables.values():
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+      *scopes, kind = (entry.key for entry in path)
+      scopes = [re.sub(r"^[A-Z]\w*Norm_", "Norm_", s) for s in scopes]
+      found[".".join([*scopes, _LEAVES[kind]])] = np.asarray(leaf)
+  channels = 1
+  for name, tensor in module.state_dict().items():
+    if name.endswith("num_batches_tracked"):
+      continue
+    scopes = [s for s in name.split(".") if not s.islower()]
+    leaf = found[".".join([*scopes, name.rpartition(".")[2]])]
+    if leaf.ndim == 4:
+      leaf = leaf.transpose(3, 2, 0, 1)
+      channels = leaf.shape[0]
+    elif leaf.ndim == 2:
+      # PyTorch flattens [C,H,W], Flax [H,W,C].
+      leaf = leaf.reshape(-1, channels, leaf.shape[1])
+      leaf = leaf.transpose(2, 1, 0).reshape(leaf.shape[2], -1)
+    tensor.copy_(torch.from_numpy(leaf.copy()))
+
+
+def count_parameters(module: Any) -> int:
+  """Trainable numbers of a module."""
+  return sum(p.numel() for p in module.parameters())
+
+
+def _sequence(**children: Any) -> Any:
+  """`nn.Sequential` with named children."""
+  from torch import nn
+
+  sequence = nn.Sequential()
+  for name, child in children.items():
+    sequence.add_module(name, child)
+  return sequence
+
+
+@functools.cache
+def _residual_class() -> type:
+  from torch import nn
+
+  class Residual(nn.Module):
+    def __init__(self, body, shortcut):
+      super().__init__()
+      self.body, self.shortcut = body, shortcut
+
+    def forward(self, x):
+      return self.body(x) + self.shortcut(x)
+
+  return Residual
+
+
+def _conv(inputs, outputs, kernel=3, stride=1, bias=False):
+  from torch import nn
+
+  return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=bias)
+
+
+def _head(inputs, num_classes):
+  from torch import nn
+
+  return {
+    "flatten": nn.Flatten(),
+    "Classifier_0": _sequence(Dense_0=nn.Linear(inputs, num_classes)),
+  }
+
+
+def _convnet(num_classes, image_shape, width=128, depth=3):
+  from torch import nn
+
+  *sides, inputs = image_shape
+  layers = {}
+  for i in range(depth):
+    layers[f"Conv_{i}"] = _conv(inputs, width, bias=True)
+    layers[f"Norm_{i}"] = nn.InstanceNorm2d(width, affine=True)
+    layers[f"relu_{i}"] = nn.ReLU()
+    if min(sides) > 1:
+      layers[f"pool_{i}"] = nn.AvgPool2d(2)
+      sides = [side // 2 for side in sides]
+    inputs = width
+  return _sequence(**layers, **_head(width * sides[0] * sides[1], num_classes))
+
+
+def _strided(sides, stride):
+  return tuple((side - 1) // stride + 1 for side in sides)
+
+
+def _basic_block(inputs, features, stride):
+  from torch import nn
+
+  body = _sequence(
+    Conv_0=_conv(inputs, features, stride=stride),
+    Norm_0=nn.BatchNorm2d(features),
+    relu=nn.ReLU(),
+    Conv_1=_conv(features, features),
+    Norm_1=nn.BatchNorm2d(features),
+  )
+  shortcut = nn.Identity()
+  if stride > 1 or inputs != features:
+    shortcut = _sequence(
+      Conv_2=_conv(inputs, features, 1, stride),
+      Norm_2=nn.BatchNorm2d(features),
+    )
+  return _sequence(sum=_residual_class()(body, shortcut), relu=nn.ReLU())
+
+
+def _resnet18(num_classes, image_shape, width=64):
+  from torch import nn
+
+  layers = {
+    "Conv_0": _conv(image_shape[-1], width),
+    "Norm_0": nn.BatchNorm2d(width),
+    "relu": nn.ReLU(),
+  }
+  sides, inputs = image_shape[:2], width
+  for stage in range(4):
+    for block in range(2):
+      features, stride = width * 2**stage, 2 if stage and not block else 1
+      layers[f"BasicBlock_{2 * stage + block}"] = _basic_block(
+        inputs, features, stride
+      )
+      sides, inputs = _strided(sides, stride), features
+  layers["pool"] = nn.AvgPool2d(sides)
+  return _sequence(**layers, **_head(inputs, num_classes))
+
+
+def _activate(features):
+  from torch import nn
+
+  return _sequence(Norm_0=nn.BatchNorm2d(features), relu=nn.ReLU())
+
+
+def _wide_block(inputs, features, stride):
+  from torch import nn
+
+  body = _sequence(
+    Activate_0=_activate(inputs),
+    Conv_0=_conv(inputs, features, bias=True),
+    Activate_1=_activate(features),
+    Conv_1=_conv(features, features, stride=stride, bias=True),
+  )
+  shortcut = nn.Identity()
+  if stride > 1 or inputs != features:
+    shortcut = _sequence(Conv_2=_conv(inputs, features, 1, stride, True))
+  return _residual_class()(body, shortcut)
+
+
+def _wide_resnet(num_classes, image_shape, depth=16, width=4):
+  from torch import nn
+
+  layers = {"Conv_0": _conv(image_shape[-1], 16, bias=True)}
+  sides, inputs, blocks = image_shape[:2], 16, (depth - 4) // 6
+  for group in range(3):
+    for block in range(blocks):
+      features, stride = 16 * width * 2**group, 2 if group and not block else 1
+      layers[f"Block_{group * blocks + block}"] = _wide_block(
+        inputs, features, stride
+      )
+      sides, inputs = _strided(sides, stride), features
+  layers |= {"Activate_0": _activate(inputs), "pool": nn.AvgPool2d(sides)}
+  return _sequence(**layers, **_head(inputs, num_classes))

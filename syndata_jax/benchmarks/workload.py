@@ -1,0 +1,78 @@
+"""One training task, stated once for all who are timed on it."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from syndata_jax import keys, models
+from syndata_jax.data.augmentation import shift_size
+from syndata_jax.data.training_set import TrainingSet
+from syndata_jax.ensemble import Recipe
+from syndata_jax.ensemble.flops import training_flops
+
+NUM_CLASSES = 10
+MEAN, STD = 0.45, 0.25  # of every channel; any will do
+
+_POOL = 4096
+
+
+class Workload(NamedTuple):
+  """A network, its images and its recipe; the data are random.
+
+  Speed does not depend on what the pixels show, and so the benchmark needs
+  no data set.
+  """
+
+  model: str
+  options: dict[str, int]
+  image_shape: tuple[int, int, int]
+  batch_size: int
+  augment: bool = True
+  precision: str = "float32"
+  learning_rate: float = 0.05
+
+  @property
+  def name(self) -> str:
+    """Such as `resnet18 width 16, 32x32x3, batch 64`."""
+    options = "".join(f" {k} {v}" for k, v in self.options.items())
+    pixels = "x".join(map(str, self.image_shape))
+    return f"{self.model}{options}, {pixels}, batch {self.batch_size}"
+
+  @property
+  def recipe(self) -> Recipe:
+    """The SGD recipe of the audit."""
+    return Recipe(
+      batch_size=self.batch_size,
+      learning_rate=self.learning_rate,
+      shift=shift_size(self.image_shape[0]) if self.augment else 0,
+      flip=self.augment,
+    )
+
+  @property
+  def flops(self) -> float:
+    """Floating-point operations to train on one image."""
+    counted = models.create(
+      self.model, NUM_CLASSES, lowering="im2col", **self.options
+    )
+    return training_flops(counted, self.image_shape)
+
+  def network(self):
+    """The Flax network, computing in the workload's precision."""
+    return models.create(
+      self.model, NUM_CLASSES, dtype=jnp.dtype(self.precision), **self.options
+    )
+
+  def data(self, num_models: int, steps: int) -> TrainingSet:
+    """A random pool, and for each model the rows of one epoch of `steps`."""
+    draw = keys.generator(0, "benchmarks/ensemble")
+    size = steps * self.batch_size
+    pool = min(size, _POOL)
+    images = draw.integers(0, 256, (pool, *self.image_shape), np.uint8)
+    labels = draw.integers(0, NUM_CLASSES, pool, np.int32)
+    members = draw.integers(0, pool, (num_models, size), np.int32)
+    return TrainingSet(images, labels, members)
+
+  def settings(self) -> dict[str, Any]:
+    """What the JSON file says about the task."""
+    return self._asdict() | {"flops_per_image": self.flops}

@@ -1,0 +1,109 @@
+"""syndata-benchmark: how fast this machine is, and how fast PyTorch is on it.
+
+    syndata-benchmark --out=runs/benchmark
+    syndata-benchmark --suite=ensemble --quick --out=runs/benchmark
+
+Each comparison is timed in turns. Writes benchmark.json, benchmark.md and
+benchmark.png, anew after every suite, so that a run that is cut short leaves
+what it has. Peers need `pip install 'syndata_jax[benchmark]'`.
+"""
+
+import os
+import pathlib
+import shlex
+import sys
+from collections.abc import Sequence
+
+import jax
+from absl import flags
+from rich.console import Console
+
+from syndata_jax import benchmarks
+from syndata_jax.errors import UserError
+from syndata_jax.programs.start import start
+from syndata_jax.programs.workdir import write_json, write_text
+
+_SUITE = flags.DEFINE_enum(
+  "suite", "all", [*benchmarks.SUITES, "all"], "What to measure."
+)
+_OUT = flags.DEFINE_string("out", None, "The folder for the result.")
+_QUICK = flags.DEFINE_bool(
+  "quick", False, "Fewer and smaller cases: five minutes on two CPU cores."
+)
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Timed rounds of each contender.")
+
+
+def main() -> None:
+  """Runs the suites that the flags name."""
+  if not _OUT.value:
+    raise UserError("--out: name the folder for the result")
+  if _ROUNDS.value < 1:
+    raise UserError(f"--rounds={_ROUNDS.value}: must be at least 1")
+  out = _open(_OUT.value)
+  # PyTorch needs its half of the GPU; the cache would hide compilation.
+  os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+  os.environ.setdefault("XLA_CLIENT_MEM_FRACTION", "0.5")
+  jax.config.update("jax_enable_compilation_cache", False)
+  names = list(benchmarks.SUITES) if _SUITE.value == "all" else [_SUITE.value]
+  measure(names, _QUICK.value, _ROUNDS.value, out, Console())
+
+
+def measure(
+  names: Sequence[str],
+  quick: bool,
+  rounds: int,
+  out: pathlib.Path,
+  console: Console,
+) -> None:
+  """Runs the suites and writes what was found into `out`."""
+  program = pathlib.Path(sys.argv[0]).name
+  machine = benchmarks.describe(shlex.join([program, *sys.argv[1:]]))
+  done: list[benchmarks.Suite] = []
+  for name in names:
+    with console.status(f"Measuring {name}"):
+      done.append(benchmarks.SUITES[name](quick, rounds))
+    for reason in done[-1].absences:
+      console.print(f"{name}: {reason}", highlight=False)
+    _write(out, machine, quick, names[: len(done)], done)
+  page = (out / "benchmark.md").read_text(encoding="utf-8")
+  console.print(page, highlight=False, markup=False, soft_wrap=True)
+  console.print(f"Everything is in {out}", highlight=False)
+
+
+def _write(out, machine, quick, names, suites) -> None:
+  record = {
+    "quick": quick,
+    "machine": machine,
+    "suites": {
+      name: suite.to_json() for name, suite in zip(names, suites, strict=True)
+    },
+  }
+  write_json(out / "benchmark.json", record)
+  write_text(out / "benchmark.md", benchmarks.render(machine, suites))
+  part = out / "benchmark.png.part"
+  part.write_bytes(benchmarks.png(machine, suites))
+  part.replace(out / "benchmark.png")
+
+
+def _open(path: str) -> pathlib.Path:
+  """The folder, made if need be and proved writable before hours are spent."""
+  out = pathlib.Path(path)
+  probe = out / ".writable"
+  try:
+    out.mkdir(parents=True, exist_ok=True)
+    probe.touch()
+    probe.unlink()
+  except OSError as error:
+    raise UserError(
+      f"--out={path}: cannot be written ({error.strerror})"
+    ) from error
+  return out
+
+
+def run() -> None:
+  """The console script."""
+  start(main)
+
+
+if __name__ == "__main__":
+  run()
