@@ -67,7 +67,7 @@ def layers(quick: bool, accelerator: bool) -> list[Layer]:
     found = [Layer(8, 256, *s, 16, "bfloat16") for s in shapes]
     return found[:1] if quick else [*found, Layer(32, 256, *shapes[0])]
   found = [
-    Layer(8, 32, 8, 32, 32, 1),
+    Layer(8, 32, 8, 32, 32, 1, steps=16),
     Layer(8, 32, 32, 16, 16, 1),
     Layer(8, 32, 32, 16, 32, 2),
     Layer(4, 32, 32, 64, 64, 1),

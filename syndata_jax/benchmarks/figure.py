@@ -31,26 +31,28 @@ def draw(machine: dict[str, Any], suites: Sequence[Suite]) -> Figure:
   Bars start at zero and are the median round's rate; the number beside one
   is its rate and, for ours, how many times the best peer's it is.
   """
-  panels = [(suite, case) for suite in suites for case in suite.cases]
-  columns = min(_COLUMNS, max(1, len(panels)))
-  grid = [panels[i : i + columns] for i in range(0, len(panels), columns)]
-  heights = [max(len(case.rows) for _, case in line) + 2.6 for line in grid]
+  # Every suite begins a line of its own.
+  grid = [
+    [(suite, case) for case in suite.cases[i : i + _COLUMNS]]
+    for suite in suites
+    for i in range(0, len(suite.cases), _COLUMNS)
+  ]
+  columns = max(map(len, grid))
+  tallest = [max(len(case.rows) for _, case in line) for line in grid]
+  heights = [rows + 2.6 for rows in tallest]
   figure = Figure(
     (5.2 * columns, 0.28 * sum(heights) + 0.5), dpi=_DPI, layout="constrained"
   )
   FigureCanvasAgg(figure)
   axes = figure.subplots(
-    len(grid) or 1,
-    columns,
-    squeeze=False,
-    gridspec_kw={"height_ratios": heights or [1]},
+    len(grid), columns, squeeze=False, height_ratios=heights
   )
   for place in axes.flat:
     place.set_axis_off()
-  for line, places in zip(grid, axes, strict=False):
+  for line, rows, places in zip(grid, tallest, axes, strict=True):
     for (suite, case), place in zip(line, places, strict=False):
       place.set_axis_on()
-      _panel(place, suite, case)
+      _panel(place, suite, case, rows)
   date = machine["date"].partition("T")[0]
   figure.suptitle(
     f"{machine['device']}, {date}: rate of the median round, whiskers from"
@@ -60,7 +62,7 @@ def draw(machine: dict[str, Any], suites: Sequence[Suite]) -> Figure:
   return figure
 
 
-def _panel(axes: Axes, suite: Suite, case: Case) -> None:
+def _panel(axes: Axes, suite: Suite, case: Case, rows: int) -> None:
   top = max((r.rates[1] for r in case.rows if r.rates), default=1.0)
   for place, row in enumerate(case.rows):
     if row.rate is None or row.rates is None:
@@ -79,7 +81,7 @@ def _panel(axes: Axes, suite: Suite, case: Case) -> None:
     axes.text(high + 0.02 * top, place, label, va="center", fontsize=7.5)
   names = [row.name for row in case.rows]
   axes.set_yticks(range(len(names)), names, fontsize=8)
-  axes.set_ylim(len(names) - 0.4, -0.6)
+  axes.set_ylim(rows - 0.4, -0.6)  # equal bars along a line
   axes.set_xlim(0, 1.3 * top)
   axes.set_xlabel(f"{suite.title}: {suite.unit}", fontsize=8)
   axes.set_title(textwrap.fill(case.name, 52), fontsize=9)

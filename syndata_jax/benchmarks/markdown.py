@@ -79,8 +79,8 @@ def _cells(case: Case, row: Row) -> list[str]:
 
 
 def number(value: float) -> str:
-  """Three significant digits: `0.123`, `12.3`, `1,230`."""
-  if value >= 100:
+  """Three significant digits: `0.123`, `12.0`, `1,230`."""
+  if value >= 99.95:
     digits = len(str(int(value))) - 3
     return f"{round(value, -digits):,.0f}"
-  return f"{value:.3g}"
+  return f"{value:#.3g}"

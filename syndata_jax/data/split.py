@@ -9,7 +9,6 @@ same number of steps and the same sampling rate.
 """
 
 import io
-import os
 from typing import NamedTuple
 
 import numpy as np
@@ -151,7 +150,7 @@ def save_split(path: epath.PathLike, split: AuditSplit) -> None:
   content = io.BytesIO()
   np.savez_compressed(content, **split._asdict())
   # Beside the target, since a rename is atomic within one file system only.
-  unfinished = path.parent / f"{path.name}.{os.getpid()}.tmp"
+  unfinished = path.parent / f"{path.name}.part"
   try:
     unfinished.write_bytes(content.getvalue())
     unfinished.replace(path)

@@ -96,10 +96,11 @@ def train(
     loss, accuracy = layout.gather(metrics)
     seconds = time.perf_counter() - start
     _check_finite(loss, epoch)
-    if checkpoints and checkpoints.due(epoch, recipe.num_epochs):
-      checkpoints.save(epoch, layout.gather(state))
+    # Reported first: a run killed in between repeats the epoch and its report.
     if on_epoch:
       on_epoch(EpochReport(epoch, seconds, images, loss, accuracy))
+    if checkpoints and checkpoints.due(epoch, recipe.num_epochs):
+      checkpoints.save(epoch, layout.gather(state))
   return layout.gather(state)
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 import jax
-from absl import app, flags, logging
+from absl import flags, logging
 
 from syndata_jax.errors import UserError
 from syndata_jax.programs import config_file
@@ -24,7 +24,7 @@ def start(main: Callable[[], None]) -> None:
   """
   program = pathlib.Path(sys.argv[0]).name
   try:
-    _parse(sys.argv)
+    _parse(sys.argv, main.__module__)
     _cache_compilations()
     main()
   except UserError as error:
@@ -38,10 +38,12 @@ def start(main: Callable[[], None]) -> None:
     sys.exit(130)
 
 
-def _parse(argv: list[str]) -> None:
+def _parse(argv: list[str], module: str) -> None:
   logging.use_absl_handler()
   logging.set_verbosity(logging.WARNING)
-  app.define_help_flags()
+  if "--help" in argv:
+    print(f"{sys.modules[module].__doc__}\n{flags.FLAGS.module_help(module)}")
+    sys.exit(0)
   try:
     config_file.check(argv)
     rest = flags.FLAGS(argv)[1:]

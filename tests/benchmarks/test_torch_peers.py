@@ -27,7 +27,7 @@ def _workload(model, **options):
     (16, 16, 3),
     batch_size=16,
     augment=False,
-    learning_rate=0.005,
+    learning_rate=0.001,
   )
 
 

@@ -49,10 +49,10 @@ def test_missing_files_say_what_goes_where(no_records, tmp_path, name, file):
 
 
 def test_without_data_dir_it_is_asked_for(no_records):
-  with pytest.raises(UserError, match="data_dir is not given"):
+  with pytest.raises(UserError, match="a folder named by --data_dir"):
     load("cifar10")
   for name in ("npz", "folder", "cinic10"):
-    with pytest.raises(UserError, match=f"dataset={name} needs data_dir"):
+    with pytest.raises(UserError, match=f"--data_dir: dataset={name} needs"):
       load(name)
 
 

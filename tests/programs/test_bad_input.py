@@ -89,7 +89,7 @@ def test_an_unknown_source_of_canaries(refused):
 
 def test_missing_files_are_named_with_their_place(refused, tmp_path):
   refused(
-    rf"cifar10.*{tmp_path}.*cifar-10-python\.tar\.gz.*https://",
+    rf"cifar10.*cifar-10-python\.tar\.gz.*https://.*{tmp_path}",
     "--config.dataset=cifar10",
     f"--data_dir={tmp_path}",
   )

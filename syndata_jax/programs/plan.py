@@ -1,0 +1,111 @@
+"""An audit before it starts: every setting checked, nothing written."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from syndata_jax import data, models, paradigms
+from syndata_jax.data import AuditSplit, Dataset, augmentation
+from syndata_jax.ensemble import Engine, Recipe, make_layout
+from syndata_jax.ensemble.recipe import steps_per_epoch
+from syndata_jax.errors import UserError
+from syndata_jax.programs.settings import Settings
+
+
+class Plan(NamedTuple):
+  """An audit that has been checked and can start."""
+
+  dataset: Dataset
+  split: AuditSplit
+  images: np.ndarray  # u8[N,H,W,C], canaries planted
+  engine: Engine
+  paradigm: paradigms.Paradigm
+
+
+def make_plan(
+  settings: Settings, data_dir: str | None, device_axis: str
+) -> Plan:
+  """Loads the data, draws the split, builds the network: checks everything."""
+  dataset = data.load(settings.dataset, data_dir)
+  dataset = data.subset(dataset, settings.num_train, settings.seed)
+  split = data.make_split(
+    dataset.train_labels,
+    settings.num_canaries,
+    settings.num_models,
+    dataset.num_classes,
+    settings.canary_kind,
+    settings.seed,
+    settings.num_average,
+  )
+  engine = make_engine(settings, dataset, device_axis)
+  steps_per_epoch(engine.recipe, split.members.shape[1])
+  paradigm = paradigms.create(settings.paradigm, engine)
+  outside = None
+  if settings.canary_kind == "out_of_distribution":
+    shape, source = dataset.train_images.shape[1:], settings.canary_source
+    try:
+      outside = data.outside_images(
+        settings.num_canaries, shape, settings.seed, source, data_dir
+      )
+    except UserError as error:
+      raise UserError(f"canary_source={source!r}: {error}") from error
+  images = data.plant(
+    dataset.train_images, split, settings.canary_kind, settings.seed, outside
+  )
+  return Plan(dataset, split, images, engine, paradigm)
+
+
+def make_engine(
+  settings: Settings, dataset: Dataset, device_axis: str
+) -> Engine:
+  """The network, recipe and layout that the settings describe."""
+  performance = settings.performance
+  dtype = jnp.dtype(performance.precision)
+  shift = augmentation.shift_size(dataset.train_images.shape[1])
+  return Engine(
+    model=make_network(settings, dataset, dtype),
+    recipe=Recipe(
+      num_epochs=settings.num_epochs,
+      batch_size=settings.batch_size,
+      learning_rate=settings.learning_rate,
+      schedule=settings.schedule,
+      warmup_epochs=settings.warmup_epochs,
+      momentum=settings.momentum,
+      weight_decay=settings.weight_decay,
+      shift=shift if settings.augment else 0,
+      flip=settings.augment and dataset.flip,
+    ),
+    layout=make_layout(settings.num_models, device_axis, performance.chunk),
+    mean=dataset.mean,
+    std=dataset.std,
+    dtype=dtype,
+  )
+
+
+def make_network(
+  settings: Settings, dataset: Dataset, dtype: jnp.dtype
+) -> nn.Module:
+  """The network, after a trial on the shape of the images, not computed."""
+  shape = dataset.train_images.shape[1:]
+  try:
+    network = models.create(
+      settings.model,
+      dataset.num_classes,
+      dtype=dtype,
+      lowering=settings.performance.lowering,
+      **settings.model_options,
+    )
+    images = jax.ShapeDtypeStruct((1, *shape), dtype)
+    jax.eval_shape(lambda x: network.init(jax.random.key(0), x), images)
+  except UserError:
+    raise
+  # Options are the user's: a wrong value may raise anything inside a network.
+  except Exception as error:
+    raise UserError(
+      f"model_options={settings.model_options}: no {settings.model} for images"
+      f" {list(shape)} is built of these ({str(error).split(chr(10))[0]})"
+    ) from error
+  return network
