@@ -19,7 +19,7 @@ def get_config():
   config.model_options = {"width": 32}
   config.num_epochs = 30
   config.batch_size = 32
-  config.learning_rate = 0.05
+  config.learning_rate = 0.1
   config.schedule = "cosine"
   config.augment = False
   return config

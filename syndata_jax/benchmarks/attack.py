@@ -1,17 +1,18 @@
 """LiRA against the plain double loop that the attack is usually written as."""
 
 import math
+from functools import partial
 
 import numpy as np
 
 from syndata_jax import keys
 from syndata_jax.attack import lira
-from syndata_jax.benchmarks.record import Contender, Job, Suite, measure
+from syndata_jax.benchmarks.record import Agenda, Contender, Job, measure
 
 EXAMPLES, MODELS, VIEWS = 500, 32, 18
 
 
-def suite(quick: bool, rounds: int) -> Suite:
+def suite(quick: bool, rounds: int) -> Agenda:
   """One audit of 500 canaries, 32 models and 18 views."""
   # Slow as the loop is, the whole of it fits into the quick run: nothing here
   # is extrapolated.
@@ -26,7 +27,8 @@ def suite(quick: bool, rounds: int) -> Suite:
       "Python loop", True, lambda: Job(lambda: loop(scores, membership), work)
     ),
   ]
-  case = measure(
+  case = partial(
+    measure,
     f"{EXAMPLES} x {MODELS} x {VIEWS}",
     {
       "examples": EXAMPLES,
@@ -43,7 +45,7 @@ def suite(quick: bool, rounds: int) -> Suite:
     "The loop visits every canary and model and calls NumPy over the views;"
     " both were run whole.",
   )
-  return Suite("LiRA", "scores/s", notes, (case,))
+  return Agenda("LiRA", "scores/s", notes, (case,))
 
 
 def example(

@@ -13,10 +13,10 @@ from jax import lax
 
 from syndata_jax.benchmarks import torch_convolution
 from syndata_jax.benchmarks.record import (
+  Agenda,
   Case,
   Contender,
   Job,
-  Suite,
   measure,
 )
 from syndata_jax.ensemble.flops import peak_flops
@@ -75,15 +75,16 @@ def layers(quick: bool, accelerator: bool) -> list[Layer]:
   return found[:3] if quick else found
 
 
-def suite(quick: bool, rounds: int) -> Suite:
-  """All layers; the three operations apart in the full run only."""
+def suite(quick: bool, rounds: int) -> Agenda:
+  """All layers; the full run takes the operations of the first apart."""
   accelerator = jax.default_backend() != "cpu"
-  operations = OPERATIONS[:1] if quick else OPERATIONS
-  cases = [
-    compare(layer, operation, rounds)
-    for layer in layers(quick, accelerator)
-    for operation in operations
-  ]
+  found = layers(quick, accelerator)
+  plan = [(layer, "training") for layer in found]
+  if not quick:
+    plan += [(found[0], operation) for operation in OPERATIONS[1:]]
+  cases = tuple(
+    partial(compare, layer, operation, rounds) for layer, operation in plan
+  )
   notes = (
     "3x3 convolutions of M models with weights of their own; `training` is"
     " the forward pass and both gradients.",
@@ -91,7 +92,7 @@ def suite(quick: bool, rounds: int) -> Suite:
     " syndata_jax.models.lowerings. PyTorch, in channels_last, loops over the"
     " models. Zero borders count as work.",
   )
-  return Suite("Convolution", "GFLOP/s", notes, tuple(cases))
+  return Agenda("Convolution", "GFLOP/s", notes, cases)
 
 
 def compare(layer: Layer, operation: str, rounds: int) -> Case:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 
 from syndata_jax.benchmarks import ours, peers
-from syndata_jax.benchmarks.record import Case, Contender, Suite, measure
+from syndata_jax.benchmarks.record import Agenda, Case, Contender, measure
 from syndata_jax.benchmarks.workload import Workload
 from syndata_jax.reporting.formats import counted
 
@@ -51,14 +51,16 @@ def plans(quick: bool, accelerator: bool) -> list[Plan]:
   ]
 
 
-def suite(quick: bool, rounds: int) -> Suite:
+def suite(quick: bool, rounds: int) -> Agenda:
   """All comparisons that fit this backend."""
   accelerator = jax.default_backend() != "cpu"
-  cases = [against_pytorch(plan, rounds) for plan in plans(quick, accelerator)]
+  cases = [
+    partial(against_pytorch, plan, rounds) for plan in plans(quick, accelerator)
+  ]
   devices = jax.local_devices()
   if len(devices) > 1:
     work = _SMALL_GPU if accelerator else _DIGITS
-    cases.append(over_devices(work, 4 * len(devices), devices, rounds))
+    cases.append(partial(over_devices, work, 4 * len(devices), devices, rounds))
   notes = (
     "Images a second, of all models together, through whole training steps:"
     " batches drawn from a u8 pool on the device, augmented and normalised"
@@ -69,7 +71,7 @@ def suite(quick: bool, rounds: int) -> Suite:
     "The first round includes compilation. Memory of ours is what the"
     " compiler laid out for the program, that of PyTorch its allocator's peak.",
   )
-  return Suite("Shadow ensemble", "images/s", notes, tuple(cases))
+  return Agenda("Shadow ensemble", "images/s", notes, tuple(cases))
 
 
 def against_pytorch(plan: Plan, rounds: int) -> Case:

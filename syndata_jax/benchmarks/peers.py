@@ -98,10 +98,12 @@ def sequential(
     module(work), work.recipe, work.precision, compiler
   )
 
+  train = _training(step, work, compiler)
+
   def epoch(rows: Any) -> None:
     order = rows[torch.randperm(len(rows), device=rows.device)]
     for index, rate in zip(order.split(work.batch_size), rates, strict=True):
-      _train(step, work, pool, index, rate)
+      train(pool, index, rate)
 
   def run() -> None:
     for rows in members:
@@ -122,6 +124,7 @@ def vmapped(
   step = torch_training.vmapped_step(
     modules, work.recipe, work.precision, compiler
   )
+  train = _training(step, work, compiler)
 
   def run() -> None:
     order = torch.stack(
@@ -130,7 +133,7 @@ def vmapped(
     for index, rate in zip(
       order.split(work.batch_size, dim=1), rates, strict=True
     ):
-      _train(step, work, pool, index, rate)
+      train(pool, index, rate)
 
   return _job(run, work, num_models * steps)
 
@@ -146,14 +149,24 @@ def _material(work: Workload, num_models: int, steps: int):
   return rates, pool, torch.from_numpy(data.members).long().to(device())
 
 
-def _train(step: Step, work: Workload, pool, index, rate: float) -> None:
+def _training(
+  step: Step, work: Workload, compiler: str | None
+) -> Callable[[torch_training.Pool, Any, float], None]:
   """A step on rows i64[B] or i64[M,B] of the pool."""
+  import torch
+
   recipe = work.recipe
-  images = torch_training.gather_augmented(
-    pool.images, index.reshape(-1), recipe.shift, recipe.flip
-  )
-  images = images.reshape(*index.shape, *images.shape[1:])
-  step(images, pool.labels[index], rate)
+  gather = torch_training.gather_augmented
+  if compiler:
+    gather = torch.compile(gather, dynamic=False)
+
+  def train(pool, index, rate):
+    rows = index.reshape(-1)
+    images = gather(pool.images, rows, recipe.shift, recipe.flip)
+    images = images.reshape(*index.shape, *images.shape[1:])
+    step(images, pool.labels[index], rate)
+
+  return train
 
 
 def _job(run: Callable[[], None], work: Workload, steps: int) -> Job:

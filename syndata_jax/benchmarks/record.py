@@ -80,12 +80,25 @@ class Case(NamedTuple):
     return row.rate / best if row.rate and best else None
 
 
+class Agenda(NamedTuple):
+  """A suite that is still to be run, case by case."""
+
+  title: str
+  unit: str  # of rates
+  notes: tuple[str, ...]  # how it is measured, a sentence each
+  cases: tuple[Callable[[], Case], ...]
+
+  def result(self, cases: Sequence[Case]) -> "Suite":
+    """The suite with the cases that were run so far."""
+    return Suite(self.title, self.unit, self.notes, tuple(cases))
+
+
 class Suite(NamedTuple):
   """All cases of one subject."""
 
   title: str
-  unit: str  # of rates
-  notes: tuple[str, ...]  # how it was measured, a sentence each
+  unit: str
+  notes: tuple[str, ...]
   cases: tuple[Case, ...]
 
   @property

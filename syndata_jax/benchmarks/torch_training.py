@@ -85,14 +85,17 @@ def sequential_step(
   from torch.nn.functional import cross_entropy
 
   optimizer = _sgd(module.parameters(), recipe)
-  forward = module
+
+  def forward(images):
+    return module(normalise(images))
+
   if compiler:
-    forward = torch.compile(module, mode=compiler, dynamic=False)
+    forward = torch.compile(forward, mode=compiler, dynamic=False)
 
   def step(images, labels, rate):
     _set_rate(optimizer, rate)
     with _autocast(precision, images.device):
-      logits = forward(normalise(images))
+      logits = forward(images)
     loss = cross_entropy(logits.float(), labels)
     optimizer.zero_grad()
     loss.backward()
@@ -114,7 +117,8 @@ def vmapped_step(
   optimizer = _sgd(params.values(), recipe)
 
   def loss(params, buffers, images, labels):
-    logits = func.functional_call(modules[0], (params, buffers), (images,))
+    state = (params, buffers)
+    logits = func.functional_call(modules[0], state, (normalise(images),))
     return cross_entropy(logits.float(), labels)
 
   gradients = func.vmap(func.grad_and_value(loss))
@@ -124,7 +128,7 @@ def vmapped_step(
   def step(images, labels, rate):
     _set_rate(optimizer, rate)
     with _autocast(precision, images.device):
-      found, losses = gradients(params, buffers, normalise(images), labels)
+      found, losses = gradients(params, buffers, images, labels)
     for name, parameter in params.items():
       parameter.grad = found[name]
     optimizer.step()

@@ -4,7 +4,7 @@
     syndata-benchmark --suite=ensemble --quick --out=runs/benchmark
 
 Each comparison is timed in turns. Writes benchmark.json, benchmark.md and
-benchmark.png, anew after every suite, so that a run that is cut short leaves
+benchmark.png, anew after every case, so that a run that is cut short leaves
 what it has. Peers need `pip install 'syndata_jax[benchmark]'`.
 """
 
@@ -13,6 +13,7 @@ import pathlib
 import shlex
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 from absl import flags
@@ -42,7 +43,8 @@ def main() -> None:
   out = _open(_OUT.value)
   # PyTorch needs its half of the GPU; the cache would hide compilation.
   os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-  os.environ.setdefault("XLA_CLIENT_MEM_FRACTION", "0.5")
+  if "XLA_PYTHON_CLIENT_MEM_FRACTION" not in os.environ:
+    os.environ.setdefault("XLA_CLIENT_MEM_FRACTION", "0.5")
   jax.config.update("jax_enable_compilation_cache", False)
   names = list(benchmarks.SUITES) if _SUITE.value == "all" else [_SUITE.value]
   measure(names, _QUICK.value, _ROUNDS.value, out, Console())
@@ -58,30 +60,39 @@ def measure(
   """Runs the suites and writes what was found into `out`."""
   program = pathlib.Path(sys.argv[0]).name
   machine = benchmarks.describe(shlex.join([program, *sys.argv[1:]]))
-  done: list[benchmarks.Suite] = []
+  done: dict[str, benchmarks.Suite] = {}
   for name in names:
-    with console.status(f"Measuring {name}"):
-      done.append(benchmarks.SUITES[name](quick, rounds))
-    for reason in done[-1].absences:
-      console.print(f"{name}: {reason}", highlight=False)
-    _write(out, machine, quick, names[: len(done)], done)
+    agenda = benchmarks.SUITES[name](quick, rounds)
+    cases: list[benchmarks.Case] = []
+    for number, case in enumerate(agenda.cases, 1):
+      with console.status(f"{name}: case {number} of {len(agenda.cases)}"):
+        cases.append(case())
+      done[name] = agenda.result(cases)
+      _write(out, machine, quick, done)
+    for reason in done[name].absences:
+      console.print(f"{name}: {reason}", highlight=False, soft_wrap=True)
   page = (out / "benchmark.md").read_text(encoding="utf-8")
   console.print(page, highlight=False, markup=False, soft_wrap=True)
   console.print(f"Everything is in {out}", highlight=False)
 
 
-def _write(out, machine, quick, names, suites) -> None:
+def _write(
+  out: pathlib.Path,
+  machine: dict[str, Any],
+  quick: bool,
+  suites: dict[str, benchmarks.Suite],
+) -> None:
   record = {
     "quick": quick,
     "machine": machine,
-    "suites": {
-      name: suite.to_json() for name, suite in zip(names, suites, strict=True)
-    },
+    "suites": {name: suite.to_json() for name, suite in suites.items()},
   }
   write_json(out / "benchmark.json", record)
-  write_text(out / "benchmark.md", benchmarks.render(machine, suites))
+  write_text(
+    out / "benchmark.md", benchmarks.render(machine, [*suites.values()])
+  )
   part = out / "benchmark.png.part"
-  part.write_bytes(benchmarks.png(machine, suites))
+  part.write_bytes(benchmarks.png(machine, [*suites.values()]))
   part.replace(out / "benchmark.png")
 
 

@@ -122,7 +122,13 @@ def test_the_record_is_complete_and_renders(no_torch):
 
 @pytest.mark.parametrize(
   "value, text",
-  [(0.1234, "0.123"), (12, "12.0"), (99.97, "100"), (123.4, "123"), (12345, "12,300")],
+  [
+    (0.1234, "0.123"),
+    (12, "12.0"),
+    (99.97, "100"),
+    (123.4, "123"),
+    (12345, "12,300"),
+  ],
 )
 def test_three_digits(value, text):
   assert number(value) == text

@@ -1,10 +1,12 @@
 """PyTorch does the same work: same parameters, same loss curves."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
 
-from syndata_jax.benchmarks import ours, torch_networks, torch_training
+from syndata_jax.benchmarks import ours, peers, torch_networks, torch_training
 from syndata_jax.benchmarks.workload import NUM_CLASSES, Workload
 from syndata_jax.ensemble import state
 from syndata_jax.ensemble.epoch import Own, Pool, make_epoch
@@ -76,7 +78,7 @@ def _modules(work, fresh, num_models):
 @pytest.mark.parametrize("work", WORKLOADS, ids=lambda w: w.model)
 def test_loss_curves_agree(work):
   """Sequential and vmapped PyTorch against the engine, weights ported."""
-  num_models = 2
+  num_models = 1 if work.model == "wide_resnet" else 2  # time to compile
   fresh, losses, data = _ours(work, num_models)
   images = torch.from_numpy(data.images[data.members])
   labels = torch.from_numpy(data.labels[data.members]).long()
@@ -94,6 +96,19 @@ def test_loss_curves_agree(work):
   vmapped = [step(images, labels, rate).detach().numpy() for rate in rates]
   np.testing.assert_allclose(vmapped, losses, atol=1e-4)
   assert losses[0].max() > losses[-1].min()  # something was learnt
+
+
+@pytest.mark.parametrize("form", ["sequential", "vmapped"])
+def test_the_path_of_a_gpu(form, monkeypatch):
+  """Compiled (by a backend that needs no C++ compiler) and in bfloat16."""
+  compile_with = functools.partial(torch.compile, backend="eager")
+  monkeypatch.setattr(torch, "compile", compile_with)
+  work = Workload(
+    "convnet", {"width": 4, "depth": 1}, (8, 8, 3), 4, True, "bfloat16"
+  )
+  job = getattr(peers, form)(work, 2, 2, "default")
+  job.run()
+  assert job.work == 16
 
 
 @pytest.mark.parametrize(

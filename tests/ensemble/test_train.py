@@ -97,14 +97,14 @@ def one_by_one(engine, data, model_index):
 
 @pytest.mark.parametrize("model", ["convnet", "resnet18"])
 def test_all_at_once_equals_one_by_one(model):
-  engine = ensembles.engine(M, model, devices=jax.devices()[:1])
-  data = ensembles.training_set(M)
+  engine = ensembles.engine(2, model, devices=jax.devices()[:1])
+  data = ensembles.training_set(2)
   together = train(engine, KEY, data)
-  params, stats = one_by_one(engine, data, M - 1)
+  params, stats = one_by_one(engine, data, 1)
   # Batch norm divides by the spread of seven pixels: rounding grows there.
   tolerance = 2e-4 if model == "convnet" else 1e-2
-  close(of_model(together.params, M - 1), params, tolerance)
-  close(of_model(together.batch_stats, M - 1), stats, tolerance)
+  close(of_model(together.params, 1), params, tolerance)
+  close(of_model(together.batch_stats, 1), stats, tolerance)
 
 
 @pytest.mark.parametrize(
