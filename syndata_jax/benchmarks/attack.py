@@ -29,7 +29,7 @@ def suite(quick: bool, rounds: int) -> Agenda:
   ]
   case = partial(
     measure,
-    f"{EXAMPLES} x {MODELS} x {VIEWS}",
+    f"{EXAMPLES} canaries, {MODELS} models, {VIEWS} views, float64",
     {
       "examples": EXAMPLES,
       "models": MODELS,

@@ -41,11 +41,11 @@ class Layer(NamedTuple):
 
   @property
   def name(self) -> str:
-    """Such as `8 models, 32x32x16 to 16, batch 32`."""
+    """Such as `8 models, 32x32x16 to 16, batch 32, float32`."""
     stride = ", stride 2" if self.stride == 2 else ""
     return (
       f"{self.models} models, {self.side}x{self.side}x{self.inputs} to"
-      f" {self.outputs}{stride}, batch {self.batch}"
+      f" {self.outputs}{stride}, batch {self.batch}, {self.precision}"
     )
 
   @property

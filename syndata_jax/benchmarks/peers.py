@@ -73,7 +73,11 @@ def module(work: Workload) -> Any:
   import torch
 
   made = torch_networks.build(
-    work.model, NUM_CLASSES, work.image_shape, **work.options
+    work.model,
+    NUM_CLASSES,
+    work.image_shape,
+    mixed=work.precision != "float32",
+    **work.options,
   )
   images = jax.ShapeDtypeStruct((1, *work.image_shape), "float32")
   ours = jax.eval_shape(work.network().init, jax.random.key(0), images)
@@ -97,7 +101,6 @@ def sequential(
   step = torch_training.sequential_step(
     module(work), work.recipe, work.precision, compiler
   )
-
   train = _training(step, work, compiler)
 
   def epoch(rows: Any) -> None:

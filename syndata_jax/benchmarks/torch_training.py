@@ -127,7 +127,8 @@ def vmapped_step(
 
   def step(images, labels, rate):
     _set_rate(optimizer, rate)
-    with _autocast(precision, images.device):
+    # The outer graph is of no use: `grad` builds its own.
+    with torch.no_grad(), _autocast(precision, images.device):
       found, losses = gradients(params, buffers, images, labels)
     for name, parameter in params.items():
       parameter.grad = found[name]

@@ -34,10 +34,13 @@ class Workload(NamedTuple):
 
   @property
   def name(self) -> str:
-    """Such as `resnet18 width 16, 32x32x3, batch 64`."""
+    """Such as `resnet18 width 16, 32x32x3, batch 64, float32`."""
     options = "".join(f" {k} {v}" for k, v in self.options.items())
     pixels = "x".join(map(str, self.image_shape))
-    return f"{self.model}{options}, {pixels}, batch {self.batch_size}"
+    return (
+      f"{self.model}{options}, {pixels}, batch {self.batch_size},"
+      f" {self.precision}"
+    )
 
   @property
   def recipe(self) -> Recipe:

@@ -82,17 +82,16 @@ def _write(
   quick: bool,
   suites: dict[str, benchmarks.Suite],
 ) -> None:
+  found = list(suites.values())
   record = {
     "quick": quick,
     "machine": machine,
     "suites": {name: suite.to_json() for name, suite in suites.items()},
   }
   write_json(out / "benchmark.json", record)
-  write_text(
-    out / "benchmark.md", benchmarks.render(machine, [*suites.values()])
-  )
+  write_text(out / "benchmark.md", benchmarks.render(machine, found))
   part = out / "benchmark.png.part"
-  part.write_bytes(benchmarks.png(machine, [*suites.values()]))
+  part.write_bytes(benchmarks.png(machine, found))
   part.replace(out / "benchmark.png")
 
 

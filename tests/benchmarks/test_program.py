@@ -46,7 +46,6 @@ def test_a_quick_run_writes_three_files(tmp_path):
     (["--suite=speed", "--out={out}"], "suite"),
     (["--rounds=0", "--out={out}"], "--rounds=0"),
     (["--out={file}/below"], "--out="),
-    (["--out={out}", "more"], "more"),
   ],
 )
 def test_a_mistake_is_one_line(tmp_path, arguments, named):
