@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from syndata_jax.benchmarks import torch_convolution
+from syndata_jax.benchmarks import peers, torch_convolution
 from syndata_jax.benchmarks.record import (
   Agenda,
   Case,
@@ -101,13 +101,11 @@ def compare(layer: Layer, operation: str, rounds: int) -> Case:
     Contender(name, False, partial(prepare, layer, operation, name))
     for name in lowerings.NAMES
   ]
-  contenders.append(
-    Contender(
-      "PyTorch",
-      True,
-      partial(torch_convolution.prepare, layer, operation),
-    )
-  )
+  torch = partial(torch_convolution.prepare, layer, operation)
+  contenders.append(Contender("PyTorch", True, torch))
+  if jax.default_backend() == "cpu":
+    alone = partial(peers.on_one_thread, torch)
+    contenders.append(Contender("PyTorch, one thread", True, alone))
   settings = layer._asdict() | {"operation": operation}
   return measure(f"{layer.name}: {operation}", settings, contenders, rounds)
 

@@ -102,6 +102,15 @@ def against_pytorch(plan: Plan, rounds: int) -> Case:
     )
     for name, mode in modes.items()
   ]
+  if eager:
+    alone = partial(peers.sequential, work, most, _steps(plan, most), None)
+    contenders.append(
+      Contender(
+        "PyTorch, sequential, one thread",
+        True,
+        partial(peers.on_one_thread, alone),
+      )
+    )
   if plan.vmapped:
     contenders.append(
       Contender(

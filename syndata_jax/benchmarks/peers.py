@@ -115,6 +115,28 @@ def sequential(
   return _job(run, work, num_models * steps)
 
 
+def on_one_thread(prepare: Callable[[], Job]) -> Job:
+  """The same on one CPU thread.
+
+  On small or busy machines PyTorch's threads wait for each other at every
+  operation, and one is faster than its own choice.
+  """
+  require_torch()
+  import torch
+
+  job = prepare()
+
+  def run() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+      job.run()
+    finally:
+      torch.set_num_threads(before)
+
+  return job._replace(run=run)
+
+
 def vmapped(
   work: Workload, num_models: int, steps: int, compiler: str | None
 ) -> Job:

@@ -74,8 +74,8 @@ def test_without_torch_the_rest_is_run_and_one_line_says_so(no_torch):
 def test_all_contenders_of_the_ensemble_run():
   pytest.importorskip("torch", reason="the peers need PyTorch")
   case = ensemble.against_pytorch(ensemble.Plan(WORK, (1, 2), 2, 16), 2)
-  assert [row.not_run for row in case.rows] == [""] * 4
-  assert [row.peer for row in case.rows] == [False, False, True, True]
+  assert [row.not_run for row in case.rows] == [""] * 5
+  assert [row.peer for row in case.rows] == [False, False, True, True, True]
   assert all(row.work == 16 for row in case.rows)
 
 
@@ -89,7 +89,11 @@ def test_models_spread_over_devices():
 @pytest.mark.parametrize("operation", convolution.OPERATIONS)
 def test_lowerings_and_torch_compute_one_operation(operation):
   case = convolution.compare(LAYER, operation, 1)
-  assert [r.name for r in case.rows] == [*lowerings.NAMES, "PyTorch"]
+  assert [r.name for r in case.rows] == [
+    *lowerings.NAMES,
+    "PyTorch",
+    "PyTorch, one thread",
+  ]
   assert all(r.rate > 0 for r in case.rows if not r.peer)
 
 
