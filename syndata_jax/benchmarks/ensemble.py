@@ -76,17 +76,18 @@ def suite(quick: bool, rounds: int) -> Agenda:
 
 def against_pytorch(plan: Plan, rounds: int) -> Case:
   """Ours at every M, PyTorch sequential and vmapped, in turns."""
-  work, device = plan.work, jax.local_devices()[:1]
+  # PyTorch has all cores of a CPU, and one of several accelerators.
+  eager = jax.default_backend() == "cpu"
+  work, devices = plan.work, jax.local_devices()[: None if eager else 1]
   contenders = [
     Contender(
       f"syndata_jax, M = {m}",
       False,
-      partial(ours.prepare, work, m, _steps(plan, m), device),
+      partial(ours.prepare, work, m, _steps(plan, m), devices),
     )
     for m in plan.models
   ]
   # Sequential training is as fast for any number of models.
-  eager = jax.default_backend() == "cpu"
   modes: dict[str, str | None] = {"PyTorch, sequential": None}
   if not eager:
     modes = {
