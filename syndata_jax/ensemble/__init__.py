@@ -3,6 +3,7 @@
 from syndata_jax.ensemble.checkpoints import Checkpoints
 from syndata_jax.ensemble.engine import Engine
 from syndata_jax.ensemble.layout import Layout, make_layout
+from syndata_jax.ensemble.learner import Learner, sgd
 from syndata_jax.ensemble.predict import predict
 from syndata_jax.ensemble.recipe import Recipe
 from syndata_jax.ensemble.state import EnsembleState
@@ -13,8 +14,10 @@ __all__ = [
   "Engine",
   "EnsembleState",
   "Layout",
+  "Learner",
   "Recipe",
   "make_layout",
   "predict",
+  "sgd",
   "train",
 ]

@@ -17,6 +17,8 @@ import jax
 import numpy as np
 from absl import logging
 
+from syndata_jax.ensemble import hosts
+
 _KEEP = 2
 
 
@@ -37,14 +39,21 @@ class Checkpoints:
     return epoch == last or epoch % self.every == 0
 
   def save(self, epoch: int, state: Any) -> None:
-    """Writes a pytree of NumPy arrays, then forgets all but the newest."""
+    """Writes a pytree of NumPy arrays, then forgets all but the newest.
+
+    Of several processes all call it with the same state, since Orbax makes
+    them wait for each other; the lead one writes.
+    """
     from orbax.checkpoint import v1 as ocp  # slow to import
 
     folder = self._folder(epoch)
     sums = self._sums(epoch)
-    for leftover in self.directory.glob(f"{folder.name}.*"):
-      _remove(leftover)  # the list, and what a killed save left
+    if hosts.is_lead():
+      for leftover in self.directory.glob(f"{folder.name}.*"):
+        _remove(leftover)  # the list, and what a killed save left
     ocp.save(str(folder.absolute()), _named(state), overwrite=True)
+    if not hosts.is_lead():
+      return
     written = sums.with_suffix(".part")
     written.write_text(_digest(folder))
     os.replace(written, sums)

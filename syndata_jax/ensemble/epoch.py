@@ -5,7 +5,8 @@ read one pool of images on the device through their own index arrays.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -53,34 +54,54 @@ def shuffled_batches(
   return order[position].reshape(steps, batch_size)
 
 
+def loss(
+  engine: Engine,
+  params: Any,
+  batch_stats: Any,
+  images: jax.Array,
+  labels: jax.Array,
+) -> tuple[jax.Array, tuple[Any, Metrics]]:
+  """Mean cross-entropy of one batch in training mode.
+
+  Args:
+    engine: network and normalisation.
+    params: of one model.
+    batch_stats: its running statistics, {} without.
+    images: u8[B,H,W,C].
+    labels: i32[B].
+
+  Returns:
+    (loss, (new batch_stats, metrics)).
+  """
+  logits, updated = engine.model.apply(
+    {"params": params, "batch_stats": batch_stats},
+    engine.normalise(images),
+    True,
+    mutable=["batch_stats"],
+  )
+  losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+  correct = jnp.argmax(logits, axis=-1) == labels
+  metrics = Metrics(losses.mean(), correct.mean(dtype=jnp.float32))
+  return metrics.loss, (updated.get("batch_stats", {}), metrics)
+
+
 def make_epoch(
   engine: Engine, optimizer: optax.GradientTransformation, steps: int
 ) -> Callable[[ModelState, Own, Pool], tuple[ModelState, Metrics]]:
   """`epoch(state, own, pool) -> (state, metrics)` of one model."""
-  recipe, model = engine.recipe, engine.model
-
-  def loss(params, batch_stats, images, labels):
-    logits, updated = model.apply(
-      {"params": params, "batch_stats": batch_stats},
-      engine.normalise(images),
-      True,
-      mutable=["batch_stats"],
-    )
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    correct = jnp.argmax(logits, axis=-1) == labels
-    metrics = Metrics(losses.mean(), correct.mean(dtype=jnp.float32))
-    return metrics.loss, (updated.get("batch_stats", {}), metrics)
+  recipe = engine.recipe
+  gradient = jax.grad(partial(loss, engine), has_aux=True)
 
   def step(state: ModelState, index: jax.Array, own: Own, pool: Pool):
     key = jax.random.fold_in(stream(own.key, "augmentation"), state.step)
     images = augmentation.gather_augmented(
       key, pool.images, index, recipe.shift, recipe.flip
     )
-    gradient, (batch_stats, metrics) = jax.grad(loss, has_aux=True)(
+    gradients, (batch_stats, metrics) = gradient(
       state.params, state.batch_stats, images, pool.labels[index]
     )
     update, opt_state = optimizer.update(
-      gradient, state.optimizer, state.params
+      gradients, state.optimizer, state.params
     )
     params = optax.apply_updates(state.params, update)
     return ModelState(state.step + 1, params, batch_stats, opt_state), metrics

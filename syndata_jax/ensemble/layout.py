@@ -17,8 +17,10 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -72,26 +74,35 @@ class Layout:
     index = np.minimum(np.arange(total), self.num_models - 1)
     if self.device_axis == "pmap":
       index = index.reshape(len(self.devices), self.per_device)
-    take = jax.jit(
-      partial(jax.tree.map, lambda a: a[index]),
-      out_shardings=self._sharding("models"),
-    )
-    return take(tree)
+
+    def split(a: np.ndarray) -> jax.Array:
+      # Each process copies the models of its own devices, and no others.
+      def part(where: tuple[slice, ...] | None) -> np.ndarray:
+        return a[index[where[: index.ndim]]] if where else a[index]
+
+      shape = (*index.shape, *a.shape[1:])
+      return jax.make_array_from_callback(shape, self._sharding("models"), part)
+
+    return _on_host(split, tree)
 
   def replicate(self, tree: Any) -> Any:
     """Copies a tree of arrays, shared by all models, to every device."""
-    if self.device_axis == "pmap":
-      copies = len(self.devices)
-      tree = jax.tree.map(
-        lambda a: np.broadcast_to(a, (copies, *np.shape(a))), tree
-      )
-      return jax.device_put(tree, self._sharding("models"))
-    return jax.device_put(tree, self._sharding())
+    pmap = self.device_axis == "pmap"
+    sharding = self._sharding(*["models"] * pmap)
+
+    def copy(a: np.ndarray) -> jax.Array:
+      if pmap:
+        a = np.broadcast_to(a, (len(self.devices), *a.shape))
+      return jax.make_array_from_callback(a.shape, sharding, a.__getitem__)
+
+    return _on_host(copy, tree)
 
   def gather(self, tree: Any) -> Any:
-    """The inverse of `place`, on the host: NumPy arrays [M,...]."""
+    """The inverse of `place`: NumPy arrays [M,...] on every process."""
+    if jax.process_count() > 1:
+      tree = multihost_utils.process_allgather(tree, tiled=True)
 
-    def collect(a: jax.Array) -> np.ndarray:
+    def collect(a: jax.Array | np.ndarray) -> np.ndarray:
       whole = np.asarray(jax.device_get(a))
       if self.device_axis == "pmap":
         whole = whole.reshape(-1, *whole.shape[2:])
@@ -99,7 +110,9 @@ class Layout:
 
     return jax.tree.map(collect, tree)
 
-  def compile(self, function: Callable, donate: bool = False) -> Callable:
+  def compile(
+    self, function: Callable, donate: bool = False
+  ) -> jax.stages.Wrapped:
     """Compiles a function of one model into a function of all of them.
 
     Args:
@@ -130,6 +143,18 @@ class Layout:
 
   def _sharding(self, *axes: str) -> NamedSharding:
     return NamedSharding(self.mesh, P(*axes))
+
+
+def _on_host(function: Callable[[np.ndarray], jax.Array], tree: Any) -> Any:
+  """Maps over the leaves as NumPy arrays; typed keys go as their words."""
+
+  def on_leaf(leaf: Any) -> jax.Array:
+    if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+      return function(np.asarray(leaf))
+    words = function(np.asarray(jax.random.key_data(leaf)))
+    return jax.random.wrap_key_data(words, impl=jax.random.key_impl(leaf))
+
+  return jax.tree.map(on_leaf, tree)
 
 
 def _call(function: Callable, shared: Any, own: tuple[Any, Any]) -> Any:
@@ -165,18 +190,32 @@ def make_layout(
     device_axis: one of `AXES`.
     chunk: models vmapped at once on a device, rounded down to a divisor of
       the models on a device; 0 for the backend's default.
-    devices: default all local ones; never more than M are used.
+    devices: default all, those of other processes included; never more than
+      M are used.
 
   Raises:
-    UserError: an unknown device axis or a negative chunk.
+    UserError: an unknown device axis, one that cannot span processes, a
+      negative chunk, or fewer models than devices of several processes.
   """
   if device_axis not in AXES:
     raise UserError(
       f"--device_axis={device_axis}: must be one of {', '.join(AXES)}"
     )
   if chunk < 0:
-    raise UserError(f"chunk={chunk}: must be 0 (automatic) or more")
-  used = tuple(devices or jax.local_devices())[:num_models]
+    raise UserError(f"performance.chunk={chunk}: must be 0 (automatic) or more")
+  available = tuple(devices or jax.devices())
+  if len({device.process_index for device in available}) > 1:
+    if device_axis == "pmap":
+      raise UserError(
+        "--device_axis=pmap: must be shard_map where several processes share"
+        " the models"
+      )
+    if num_models < len(available):
+      raise UserError(
+        f"num_models={num_models}: must be at least {len(available)}, one for"
+        " each device of all processes"
+      )
+  used = available[:num_models]
   per_device = -(-num_models // len(used))
   automatic = _CPU_CHUNK if used[0].platform == "cpu" else per_device
   width = min(chunk or automatic, per_device)

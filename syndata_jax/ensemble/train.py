@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +11,11 @@ import numpy as np
 from jax import lax
 
 from syndata_jax.data.training_set import TrainingSet
-from syndata_jax.ensemble import state as states
+from syndata_jax.ensemble import hosts
 from syndata_jax.ensemble.checkpoints import Checkpoints
-from syndata_jax.ensemble.engine import Engine
-from syndata_jax.ensemble.epoch import Own, Pool, make_epoch
-from syndata_jax.ensemble.recipe import optimizer, steps_per_epoch
+from syndata_jax.ensemble.epoch import Own, Pool
+from syndata_jax.ensemble.layout import Layout
+from syndata_jax.ensemble.learner import Learner
 from syndata_jax.ensemble.state import EnsembleState
 from syndata_jax.errors import UserError
 from syndata_jax.keys import stream
@@ -31,23 +31,56 @@ class EpochReport(NamedTuple):
   accuracy: np.ndarray  # f32[M], training mode
 
 
+class Prepared(NamedTuple):
+  """Training that can start: everything it needs is on the devices."""
+
+  run: jax.stages.Wrapped  # (states, own, pool) -> (states, metrics)
+  fresh: Callable[[], Any]  # states of new models, not placed yet
+  shapes: Any  # of the states, leaves [M,...]
+  own: Own  # placed
+  pool: Pool  # replicated
+
+
 def model_keys(key: jax.Array, num_models: int) -> jax.Array:
   """key[M]: model i's key depends on i alone, not on M or the devices."""
   ids = jnp.arange(num_models)
   return jax.vmap(partial(jax.random.fold_in, stream(key, "model")))(ids)
 
 
+def prepare(
+  layout: Layout, learner: Learner, key: jax.Array, training_set: TrainingSet
+) -> Prepared:
+  """Puts keys and data on the devices; nothing is compiled yet."""
+  keys = model_keys(key, layout.num_models)
+  # A loop, since vmapped random bits take much longer to compile.
+  init = jax.jit(partial(lax.map, learner.init))
+  return Prepared(
+    run=layout.compile(learner.epoch, donate=True),
+    fresh=lambda: init(keys),
+    shapes=jax.eval_shape(init, keys),
+    own=layout.place(Own(keys, jnp.asarray(training_set.members))),
+    pool=layout.replicate(
+      Pool(jnp.asarray(training_set.images), jnp.asarray(training_set.labels))
+    ),
+  )
+
+
 def train(
-  engine: Engine,
+  layout: Layout,
+  learner: Learner,
   key: jax.Array,
   training_set: TrainingSet,
   checkpoints: Checkpoints | None = None,
   on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> EnsembleState:
-  """Trains all shadow models with SGD.
+  """Trains all shadow models.
+
+  Where several processes share the devices (`jax.distributed`), all of them
+  call it with the same arguments, and all get the same result.
 
   Args:
-    engine: network, recipe, layout and normalisation.
+    layout: which model runs where.
+    learner: how one model learns, such as `learner.sgd`.
     key: root of every draw; model i uses its own branch.
     training_set: the pool and, for each model, the rows it learns from.
     checkpoints: where to continue from and to save to; none if None.
@@ -57,39 +90,19 @@ def train(
     The trained ensemble on the host, every leaf [M,...].
 
   Raises:
-    UserError: a batch larger than one model's data, or a loss that is no
-      longer finite (which model, which epoch).
+    UserError: a loss that is no longer finite (which model, which epoch), or
+      processes that see other checkpoints.
   """
-  layout, recipe = engine.layout, engine.recipe
-  num_examples = training_set.members.shape[1]
-  steps = steps_per_epoch(recipe, num_examples)
-  sgd = optimizer(recipe, steps)
-  keys = model_keys(key, layout.num_models)
-  fresh = partial(
-    states.init,
-    model=engine.model,
-    optimizer=sgd,
-    image_shape=training_set.images.shape[1:],
-  )
-  shapes = jax.eval_shape(jax.vmap(fresh), keys)
-  done, state = (checkpoints.latest(shapes) if checkpoints else None) or (
-    0,
-    None,
-  )
-  if state is None:
-    # A loop, since vmapped random bits take much longer to compile.
-    state = jax.jit(partial(lax.map, fresh))(keys)
-  if done == recipe.num_epochs:
-    return state
-  state = layout.place(state)
-  own = layout.place(Own(keys, jnp.asarray(training_set.members)))
-  pool = layout.replicate(
-    Pool(jnp.asarray(training_set.images), jnp.asarray(training_set.labels))
-  )
-  run = layout.compile(make_epoch(engine, sgd, steps), donate=True)
-  images = layout.num_models * steps * recipe.batch_size
+  last = learner.num_epochs
+  run, fresh, shapes, own, pool = prepare(layout, learner, key, training_set)
+  found = checkpoints.latest(shapes) if checkpoints else None
+  done, state = found or (0, None)
+  hosts.agree(done, "the newest checkpoint's epoch")
+  if done == last:
+    return learner.finish(state)
+  state = layout.place(fresh() if state is None else state)
 
-  for epoch in range(done + 1, recipe.num_epochs + 1):
+  for epoch in range(done + 1, last + 1):
     start = time.perf_counter()
     with jax.transfer_guard("disallow"):  # nothing moves but the metrics
       state, metrics = run(state, own, pool)
@@ -98,10 +111,11 @@ def train(
     _check_finite(loss, epoch)
     # Reported first: a run killed in between repeats the epoch and its report.
     if on_epoch:
+      images = layout.num_models * learner.images
       on_epoch(EpochReport(epoch, seconds, images, loss, accuracy))
-    if checkpoints and checkpoints.due(epoch, recipe.num_epochs):
+    if checkpoints and checkpoints.due(epoch, last):
       checkpoints.save(epoch, layout.gather(state))
-  return layout.gather(state)
+  return learner.finish(layout.gather(state))
 
 
 def _check_finite(loss: np.ndarray, epoch: int) -> None:

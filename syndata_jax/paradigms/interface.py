@@ -7,7 +7,14 @@ import jax
 import numpy as np
 
 from syndata_jax.data.training_set import TrainingSet
-from syndata_jax.ensemble import Engine, EnsembleState, train
+from syndata_jax.ensemble import (
+  Checkpoints,
+  Engine,
+  EnsembleState,
+  Learner,
+  train,
+)
+from syndata_jax.ensemble.train import EpochReport
 
 
 class Private(NamedTuple):
@@ -28,25 +35,34 @@ class Paradigm(NamedTuple):
   """Two steps from private data to trained shadow models.
 
   Attributes:
+    engine: the tools that `learn` uses.
     synthesize: `(key, private) -> TrainingSet`.
-    learn: `(key, training_set, checkpoints=None, on_epoch=None) ->
-      EnsembleState`, as `syndata_jax.ensemble.train`.
+    learner: `(training_set) -> Learner`, how one model learns from it.
   """
 
+  engine: Engine
   synthesize: Callable[[jax.Array, Private], TrainingSet]
-  learn: Callable[..., EnsembleState]
+  learner: Callable[[TrainingSet], Learner]
+
+  def learn(
+    self,
+    key: jax.Array,
+    training_set: TrainingSet,
+    checkpoints: Checkpoints | None = None,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+  ) -> EnsembleState:
+    """Trains all shadow models; see `syndata_jax.ensemble.train`."""
+    return train(
+      self.engine.layout,
+      self.learner(training_set),
+      key,
+      training_set,
+      checkpoints,
+      on_epoch,
+    )
 
 
 def private_data(key: jax.Array, private: Private) -> TrainingSet:
   """The default `synthesize`: the private data itself, nothing hidden."""
   del key
   return TrainingSet(private.images, private.labels, private.members)
-
-
-def sgd(engine: Engine) -> Callable[..., EnsembleState]:
-  """The default `learn`: SGD by the engine's recipe."""
-
-  def learn(key, training_set, checkpoints=None, on_epoch=None):
-    return train(engine, key, training_set, checkpoints, on_epoch)
-
-  return learn

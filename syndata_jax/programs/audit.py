@@ -5,7 +5,8 @@
 
 The first trains shadow models and attacks them, the second attacks logits
 that came from elsewhere. Started again on the same workdir, a run continues
-where it was stopped.
+where it was stopped. With --dry_run the first compiles, prints what each stage
+will cost, and stops.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ from syndata_jax import __version__
 from syndata_jax.attack import load_predictions
 from syndata_jax.ensemble.layout import AXES
 from syndata_jax.errors import UserError
-from syndata_jax.programs import judge, settings, shadows
+from syndata_jax.programs import dry_run, judge, settings, shadows
 from syndata_jax.programs.start import start
 from syndata_jax.programs.workdir import open_workdir
 
@@ -44,10 +45,15 @@ _PREDICTIONS = flags.DEFINE_string(
 _DEVICE_AXIS = flags.DEFINE_enum(
   "device_axis", "shard_map", AXES, "How models are split over devices."
 )
+_DRY_RUN = flags.DEFINE_bool(
+  "dry_run", False, "Compile, print what each stage will cost, and stop."
+)
 
 
 def main() -> None:
   """Runs the audit that the flags describe."""
+  if _DRY_RUN.value:
+    return _predict_costs()
   if not _WORKDIR.value:
     raise UserError("--workdir: name the folder for the run's files")
   if (_CONFIG.value is None) == (_PREDICTIONS.value is None):
@@ -64,6 +70,13 @@ def main() -> None:
       console,
     )
   judge.judge(workdir, console)
+
+
+def _predict_costs() -> None:
+  if _CONFIG.value is None:
+    raise UserError("--dry_run: needs --config=FILE.py, the audit to predict")
+  chosen = settings.from_config(_CONFIG.value)
+  dry_run.dry_run(chosen, _DATA_DIR.value, _DEVICE_AXIS.value, Console())
 
 
 def _take_in(predictions: pathlib.Path, path: str) -> pathlib.Path:

@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from syndata_jax import data, models, paradigms
 from syndata_jax.data import AuditSplit, Dataset, augmentation
-from syndata_jax.ensemble import Engine, Recipe, make_layout
+from syndata_jax.ensemble import Engine, Recipe, make_layout, memory
 from syndata_jax.ensemble.recipe import steps_per_epoch
 from syndata_jax.errors import UserError
 from syndata_jax.programs.settings import Settings
@@ -42,6 +42,8 @@ def make_plan(
   )
   engine = make_engine(settings, dataset, device_axis)
   steps_per_epoch(engine.recipe, split.members.shape[1])
+  if not settings.performance.chunk:
+    engine = _fitted(engine, dataset)
   paradigm = paradigms.create(settings.paradigm, engine)
   outside = None
   if settings.canary_kind == "out_of_distribution":
@@ -56,6 +58,16 @@ def make_plan(
     dataset.train_images, split, settings.canary_kind, settings.seed, outside
   )
   return Plan(dataset, split, images, engine, paradigm)
+
+
+def private(plan: Plan) -> paradigms.Private:
+  """What the paradigm is given."""
+  return paradigms.Private(
+    plan.images,
+    plan.split.labels,
+    plan.split.members,
+    plan.dataset.num_classes,
+  )
 
 
 def make_engine(
@@ -83,6 +95,17 @@ def make_engine(
     std=dataset.std,
     dtype=dtype,
   )
+
+
+def _fitted(engine: Engine, dataset: Dataset) -> Engine:
+  """The engine with as many models at once as the device's memory holds."""
+  layout, images = engine.layout, dataset.train_images
+  capacity = memory.capacity(layout.devices[0])
+  if capacity is None:
+    return engine
+  needs = memory.footprint(engine, images.shape[1:])
+  layout = memory.fit(layout, needs, images.nbytes, capacity)
+  return engine._replace(layout=layout)
 
 
 def make_network(

@@ -7,21 +7,21 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from syndata_jax import __version__, data, models, paradigms
+from syndata_jax import __version__, data, models
 from syndata_jax.attack import (
   PredictionFile,
   Predictions,
   save_predictions,
 )
 from syndata_jax.data import augmentation
-from syndata_jax.ensemble import Checkpoints, predict
+from syndata_jax.ensemble import Checkpoints, memory, predict
 from syndata_jax.ensemble.flops import peak_flops, training_flops
 from syndata_jax.ensemble.predict import accuracy
 from syndata_jax.ensemble.state import EnsembleState
 from syndata_jax.ensemble.train import EpochReport
 from syndata_jax.keys import stream
 from syndata_jax.programs import workdir as workdirs
-from syndata_jax.programs.plan import Plan, make_plan
+from syndata_jax.programs.plan import Plan, make_plan, private
 from syndata_jax.programs.settings import Settings, mechanism
 from syndata_jax.reporting import progress
 
@@ -51,8 +51,10 @@ def train_and_query(
   if not (workdir / "split.npz").exists():
     data.save_split(workdir / "split.npz", plan.split)
   if not (workdir / "predictions.npz").exists():
-    state = _train(plan, settings, workdir, console)
-    save_predictions(workdir / "predictions.npz", _query(plan, state))
+    with memory.exhaustion(plan.engine.layout):
+      state = _train(plan, settings, workdir, console)
+      found = _query(plan, state)
+    save_predictions(workdir / "predictions.npz", found)
   return workdir
 
 
@@ -61,14 +63,10 @@ def _train(
 ) -> EnsembleState:
   """Synthesizes and learns, with checkpoints, a progress bar and metrics."""
   key = jax.random.key(settings.seed)
-  private = paradigms.Private(
-    plan.images,
-    plan.split.labels,
-    plan.split.members,
-    plan.dataset.num_classes,
-  )
   start = time.perf_counter()
-  training_set = plan.paradigm.synthesize(stream(key, "synthesize"), private)
+  training_set = plan.paradigm.synthesize(
+    stream(key, "synthesize"), private(plan)
+  )
   _describe(plan, settings, workdir, time.perf_counter() - start)
   title = f"{settings.num_models} shadow models"
   with progress(title, settings.num_epochs, console) as advance:

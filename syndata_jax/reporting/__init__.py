@@ -2,6 +2,15 @@
 
 from syndata_jax.reporting.figures import loss_figure, roc_figure
 from syndata_jax.reporting.progress import progress
+from syndata_jax.reporting.stages import Stage, render_stages
 from syndata_jax.reporting.table import render, render_text
 
-__all__ = ["loss_figure", "progress", "render", "render_text", "roc_figure"]
+__all__ = [
+  "Stage",
+  "loss_figure",
+  "progress",
+  "render",
+  "render_stages",
+  "render_text",
+  "roc_figure",
+]

@@ -53,3 +53,15 @@ def throughput(images_per_second: float) -> str:
 def counted(count: int, noun: str) -> str:
   """`1 view`, `8,000 members`."""
   return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def memory(size: float) -> str:
+  """Bytes in the largest unit that leaves a digit: `512 B`, `4.66 GiB`."""
+  units = ("B", "KiB", "MiB", "GiB", "TiB")
+  power = min(int(max(size, 1)).bit_length() // 10, len(units) - 1)
+  return f"{size / 1024**power:.3g} {units[power]}"
+
+
+def operations(flops: float) -> str:
+  """Floating-point operations as a power of ten: `1.07e18`."""
+  return f"{flops:.3g}".replace("e+", "e")

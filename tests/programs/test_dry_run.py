@@ -1,0 +1,36 @@
+"""A prediction leaves nothing behind and states what the run then is."""
+
+import re
+
+from absl import flags
+
+from syndata_jax.programs import dry_run
+
+
+def test_every_stage_is_predicted(start, tiny, tmp_path, monkeypatch):
+  monkeypatch.setattr(dry_run, "_SECONDS", 0.0)
+  workdir = tmp_path / "run"
+  ended = start(f"--config={tiny}", f"--workdir={workdir}", "--dry_run")
+  assert ended.code == 0, ended.err
+  assert not workdir.exists()
+  rows = {
+    line.split()[0]: line.split()[1:]
+    for line in ended.out.splitlines()
+    if line.strip()
+  }
+  for stage in ("data", "synthesize", "train", "query", "attack", "all"):
+    assert re.search(r"\d (s|min|h)", " ".join(rows[stage])), ended.out
+  assert rows["train"][0] == rows["query"][0] == "6"
+  # 6 models, 3 epochs of 3 batches of 32; 3 x (2 x 9 taps x 4 filters x 64
+  # pixels + 2 x 64 features x 10 classes), and norm and pooling on top.
+  images = 6 * 3 * 96
+  least = images * 3 * (2 * 9 * 4 * 64 + 2 * 64 * 10)
+  assert least < float(rows["train"][1]) < 3 * least
+  assert "3 epochs" in ended.out and "9 views" in ended.out
+
+
+def test_a_prediction_needs_a_config(start):
+  assert not flags.FLAGS.dry_run
+  ended = start("--dry_run", "--predictions=logits.npz")
+  assert ended.code == 2
+  assert "--dry_run: needs --config" in ended.err
