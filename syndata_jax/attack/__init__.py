@@ -5,7 +5,13 @@ K classes; a score is high when its example looks like a member.
 """
 
 from syndata_jax.attack.audit import attack, shuffled
+from syndata_jax.attack.epsilon import (
+  GuaranteeBroken,
+  check_claim,
+  epsilon_lower_bound,
+)
 from syndata_jax.attack.lira import lira
+from syndata_jax.attack.one_run import EpsilonBound, one_run_epsilon
 from syndata_jax.attack.predictions import (
   PredictionFile,
   Predictions,
@@ -31,6 +37,8 @@ from syndata_jax.attack.variants import (
 
 __all__ = [
   "FPR_LEVELS",
+  "EpsilonBound",
+  "GuaranteeBroken",
   "PredictionFile",
   "Predictions",
   "RocCurve",
@@ -38,6 +46,8 @@ __all__ = [
   "attack",
   "auc",
   "balanced_accuracy",
+  "check_claim",
+  "epsilon_lower_bound",
   "global_threshold",
   "headline",
   "headline_scores",
@@ -45,6 +55,7 @@ __all__ = [
   "lira",
   "load_predictions",
   "logit_score",
+  "one_run_epsilon",
   "roc_curve",
   "save_predictions",
   "shuffled",

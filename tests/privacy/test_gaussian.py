@@ -1,0 +1,100 @@
+"""Closed forms of the Gaussian mechanism."""
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from syndata_jax import privacy
+from syndata_jax.errors import UserError
+
+
+def _exact(epsilon, mu):
+  """Balle and Wang's formula with 60 digits."""
+  with mpmath.workdps(60):
+    e, m = mpmath.mpf(epsilon), mpmath.mpf(mu)
+    first = mpmath.ncdf(m / 2 - e / m)
+    return float(first - mpmath.exp(e) * mpmath.ncdf(-m / 2 - e / m))
+
+
+@pytest.mark.parametrize(
+  "epsilon, mu",
+  [
+    (0, 1),
+    (0, 1e-3),
+    (1, 0.3),
+    (1, 3),
+    (8, 2),
+    (100, 10),
+    (5e4, 320),
+    (3, 0.2),
+  ],
+)
+def test_delta_equals_high_precision(epsilon, mu):
+  expected = _exact(epsilon, mu)
+  ours = privacy.gaussian_delta(epsilon, mu)
+  assert ours == pytest.approx(expected, rel=1e-9)
+
+
+def test_delta_of_arrays_and_limits():
+  np.testing.assert_array_equal(
+    privacy.gaussian_delta(1.0, np.array([0.0, 1e-9, 1e9])), [0, 0, 1]
+  )
+
+
+@pytest.mark.parametrize(
+  "epsilon, mu",
+  [
+    (0.5, 0.1422106),
+    (1, 0.268051),
+    (2, 0.501552),
+    (4, 0.924931),
+    (10, 2.000446),
+  ],
+)
+def test_noise_of_one_release(epsilon, mu):
+  noise = privacy.gaussian_noise_multiplier(epsilon, 1, 1e-5)
+  assert 1 / noise == pytest.approx(mu, rel=3e-6)
+
+
+@pytest.mark.parametrize(
+  "epsilon, releases, delta, noise",
+  [
+    (1.0, 10, 1e-5, 11.7973),
+    (1.0, 20, 1e-5, 16.6839),
+    # Settings of published Private Evolution runs.
+    (1.0, 4, 1.6658e-6, 8.238),
+    (10.0, 4, 1.6658e-6, 1.064),
+    (1.0, 7, 5.8002e-7, 11.470),
+    (10.0, 6, 5.8002e-7, 1.348),
+  ],
+)
+def test_noise_of_several_releases(epsilon, releases, delta, noise):
+  ours = privacy.gaussian_noise_multiplier(epsilon, releases, delta)
+  assert ours == pytest.approx(noise, rel=5e-4)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(1e-3, 1e4), st.integers(1, 1_000), st.floats(1e-12, 0.5))
+def test_noise_is_enough_and_no_more(epsilon, releases, delta):
+  noise = privacy.gaussian_noise_multiplier(epsilon, releases, delta)
+  mu = math.sqrt(releases) / noise
+  # The quotient may round to the next number.
+  assert privacy.gaussian_delta(epsilon, mu * (1 - 1e-12)) <= delta
+  assert privacy.gaussian_delta(epsilon, mu * (1 + 1e-6)) > delta
+
+
+@pytest.mark.parametrize(
+  "arguments, message",
+  [
+    ((0.0, 1, 1e-5), "epsilon=0.0: must be above 0"),
+    ((1.0, 0, 1e-5), "releases=0: must be a whole number"),
+    ((1.0, 1, 2.0), "delta=2.0: must be between 0 and 1"),
+  ],
+)
+def test_refuses(arguments, message):
+  with pytest.raises(UserError, match=message):
+    privacy.gaussian_noise_multiplier(*arguments)
