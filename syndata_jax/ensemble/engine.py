@@ -24,6 +24,9 @@ class Engine(NamedTuple):
   mean: tuple[float, ...]  # C public channel means, pixels in [0, 1]
   std: tuple[float, ...]  # C public channel deviations
   dtype: jnp.dtype  # of the computation; parameters stay float32
+  # Examples whose gradients are held apart at once, where they are; 0 for a
+  # number that the paradigm chooses.
+  microbatch: int = 0
 
   def normalise(self, images: jax.Array) -> jax.Array:
     """u8[...,H,W,C] -> what the network reads, in `dtype`."""

@@ -1,28 +1,51 @@
 """The ways to train that are audited, all behind one small interface.
 
 A paradigm is two steps. `synthesize` turns private data into what the shadow
-models learn from, and `learn` trains them on it. Each is a module of this
-package with `make(engine) -> Paradigm`; either step may be the default.
+models learn from, and `learn` trains them on it; either may be the default.
+Each is a module of this package with its settings, a frozen dataclass
+`Options`, and `make(engine, options, private) -> Paradigm`, which checks them.
 """
 
 import importlib
+from typing import Any
 
 from syndata_jax.ensemble import Engine
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms.interface import Paradigm, Private
 
-NAMES = ("undefended",)
+NAMES = ("dpsgd", "undefended")
 
 
-def create(name: str, engine: Engine) -> Paradigm:
-  """The paradigm called `name`, from the module of that name.
+def options_type(name: str) -> type:
+  """The dataclass of a paradigm's own settings.
 
   Raises:
     UserError: no paradigm has this name.
   """
+  return _module(name).Options
+
+
+def create(
+  name: str, engine: Engine, options: Any, private: Private
+) -> Paradigm:
+  """The paradigm called `name`.
+
+  Args:
+    name: one of `NAMES`.
+    engine: the tools of the final training.
+    options: of `options_type(name)`.
+    private: what it will be given, for checks.
+
+  Raises:
+    UserError: no paradigm has this name, or it refuses a setting.
+  """
+  return _module(name).make(engine, options, private)
+
+
+def _module(name: str) -> Any:
   if name not in NAMES:
     raise UserError(f"paradigm={name!r}: must be one of {', '.join(NAMES)}")
-  return importlib.import_module(f"{__name__}.{name}").make(engine)
+  return importlib.import_module(f"{__name__}.{name}")
 
 
-__all__ = ["NAMES", "Paradigm", "Private", "create"]
+__all__ = ["NAMES", "Paradigm", "Private", "create", "options_type"]

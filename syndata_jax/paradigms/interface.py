@@ -15,6 +15,7 @@ from syndata_jax.ensemble import (
   train,
 )
 from syndata_jax.ensemble.train import EpochReport
+from syndata_jax.privacy import PrivacyStatement
 
 
 class Private(NamedTuple):
@@ -38,11 +39,13 @@ class Paradigm(NamedTuple):
     engine: the tools that `learn` uses.
     synthesize: `(key, private) -> TrainingSet`.
     learner: `(training_set) -> Learner`, how one model learns from it.
+    statement: the formal guarantee of one model, None where there is none.
   """
 
   engine: Engine
   synthesize: Callable[[jax.Array, Private], TrainingSet]
   learner: Callable[[TrainingSet], Learner]
+  statement: PrivacyStatement | None = None
 
   def learn(
     self,

@@ -5,7 +5,9 @@
 
 Each comparison is timed in turns. Writes benchmark.json, benchmark.md and
 benchmark.png, anew after every case, so that a run that is cut short leaves
-what it has. Peers need `pip install 'syndata_jax[benchmark]'`.
+what it has. The suite `parity` times nothing: it checks that all ways to train
+give the same models, and the program ends with exit code 1 if they do not.
+Peers need `pip install 'syndata_jax[benchmark]'`.
 """
 
 import os
@@ -63,7 +65,7 @@ def measure(
   done: dict[str, benchmarks.Suite] = {}
   for name in names:
     agenda = benchmarks.SUITES[name](quick, rounds)
-    cases: list[benchmarks.Case] = []
+    cases: list[benchmarks.Case | benchmarks.Check] = []
     for number, case in enumerate(agenda.cases, 1):
       with console.status(f"{name}: case {number} of {len(agenda.cases)}"):
         cases.append(case())
@@ -74,6 +76,9 @@ def measure(
   page = (out / "benchmark.md").read_text(encoding="utf-8")
   console.print(page, highlight=False, markup=False, soft_wrap=True)
   console.print(f"Everything is in {out}", highlight=False)
+  wrong = [line for suite in done.values() for line in suite.disagreements]
+  if wrong:
+    sys.exit("\n".join(f"{program}: {line}" for line in wrong))
 
 
 def _write(

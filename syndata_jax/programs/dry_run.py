@@ -21,7 +21,7 @@ from syndata_jax.ensemble.flops import training_flops
 from syndata_jax.ensemble.predict import batch_size, querying
 from syndata_jax.ensemble.train import prepare
 from syndata_jax.keys import stream
-from syndata_jax.programs.plan import Plan, make_plan, private
+from syndata_jax.programs.plan import Plan, make_plan
 from syndata_jax.programs.settings import Settings
 from syndata_jax.reporting import Stage, render_stages
 from syndata_jax.reporting.formats import counted, duration
@@ -41,12 +41,14 @@ def dry_run(
   """
   start = time.perf_counter()
   plan = make_plan(settings, data_dir, device_axis)
-  loaded = Stage("data", time.perf_counter() - start, plan.images.nbytes)
+  loaded = Stage(
+    "data", time.perf_counter() - start, plan.private.images.nbytes
+  )
   key = jax.random.key(settings.seed)
   with memory.exhaustion(plan.engine.layout):
     start = time.perf_counter()
     training_set = plan.paradigm.synthesize(
-      stream(key, "synthesize"), private(plan)
+      stream(key, "synthesize"), plan.private
     )
     made = time.perf_counter() - start
     synthesized = Stage("synthesize", made, training_set.images.nbytes)
@@ -114,7 +116,7 @@ def _query(
   split, engine, layout = plan.split, plan.engine, plan.engine.layout
   recipe = engine.recipe
   one = augmentation.audit_views(
-    jnp.asarray(plan.images[:1]), recipe.shift, recipe.flip
+    jnp.asarray(plan.private.images[:1]), recipe.shift, recipe.flip
   )
   views = one.shape[1]
   counts = [
@@ -180,4 +182,4 @@ def _flops(plan: Plan, settings: Settings) -> float:
     lowering="im2col",
     **settings.model_options,
   )
-  return training_flops(counted, plan.images.shape[1:])
+  return training_flops(counted, plan.private.images.shape[1:])

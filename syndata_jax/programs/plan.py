@@ -4,13 +4,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 
 from syndata_jax import data, models, paradigms
 from syndata_jax.data import AuditSplit, Dataset, augmentation
 from syndata_jax.ensemble import Engine, Recipe, make_layout, memory
-from syndata_jax.ensemble.recipe import steps_per_epoch
 from syndata_jax.errors import UserError
 from syndata_jax.programs.settings import Settings
 
@@ -20,7 +18,7 @@ class Plan(NamedTuple):
 
   dataset: Dataset
   split: AuditSplit
-  images: np.ndarray  # u8[N,H,W,C], canaries planted
+  private: paradigms.Private  # canaries planted
   engine: Engine
   paradigm: paradigms.Paradigm
 
@@ -41,10 +39,8 @@ def make_plan(
     settings.num_average,
   )
   engine = make_engine(settings, dataset, device_axis)
-  steps_per_epoch(engine.recipe, split.members.shape[1])
   if not settings.performance.chunk:
     engine = _fitted(engine, dataset)
-  paradigm = paradigms.create(settings.paradigm, engine)
   outside = None
   if settings.canary_kind == "out_of_distribution":
     shape, source = dataset.train_images.shape[1:], settings.canary_source
@@ -57,17 +53,13 @@ def make_plan(
   images = data.plant(
     dataset.train_images, split, settings.canary_kind, settings.seed, outside
   )
-  return Plan(dataset, split, images, engine, paradigm)
-
-
-def private(plan: Plan) -> paradigms.Private:
-  """What the paradigm is given."""
-  return paradigms.Private(
-    plan.images,
-    plan.split.labels,
-    plan.split.members,
-    plan.dataset.num_classes,
+  private = paradigms.Private(
+    images, split.labels, split.members, dataset.num_classes
   )
+  paradigm = paradigms.create(
+    settings.paradigm, engine, settings.options, private
+  )
+  return Plan(dataset, split, private, engine, paradigm)
 
 
 def make_engine(
@@ -94,6 +86,7 @@ def make_engine(
     mean=dataset.mean,
     std=dataset.std,
     dtype=dtype,
+    microbatch=performance.microbatch,
   )
 
 

@@ -11,8 +11,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from syndata_jax import paradigms
 from syndata_jax.attack.validate import MIN_PER_SIDE
 from syndata_jax.errors import UserError
+from syndata_jax.paradigms import undefended
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,12 +27,15 @@ class Performance:
     chunk: models vmapped at once on a device; 0 for the backend's default.
     lowering: how the convolution of many models is computed, one of
       `syndata_jax.models.lowerings.NAMES`.
+    microbatch: examples whose gradients are held apart at once on each model,
+      where a paradigm does so (dpsgd); 0 for its own choice.
     checkpoint_every: epochs between checkpoints.
   """
 
   precision: str = "float32"
   chunk: int = 0
   lowering: str = "auto"
+  microbatch: int = 0
   checkpoint_every: int = 10
 
 
@@ -56,6 +61,9 @@ class Settings:
       weight_decay: see `syndata_jax.ensemble.Recipe`.
     augment: random shifts of up to H // 8 pixels, and flips where the data
       set allows them.
+    options: the paradigm's own settings, of the type that
+      `syndata_jax.paradigms.options_type` gives; in a config they stand
+      beside the others.
     performance: see `Performance`.
   """
 
@@ -78,12 +86,20 @@ class Settings:
   momentum: float = 0.9
   weight_decay: float = 5e-4
   augment: bool = True
+  options: Any = undefended.Options()
   performance: Performance = Performance()
 
 
-def defaults() -> ConfigDict:
-  """All fields with their defaults (the paper's recipe), to be changed."""
-  return ConfigDict(dataclasses.asdict(Settings()))
+def defaults(paradigm: str = "undefended") -> ConfigDict:
+  """All fields with their defaults (the paper's recipe), to be changed.
+
+  Args:
+    paradigm: whose own settings are among them.
+  """
+  fields = dataclasses.asdict(Settings(paradigm=paradigm))
+  del fields["options"]
+  own = dataclasses.fields(paradigms.options_type(paradigm))
+  return ConfigDict(fields | {field.name: field.default for field in own})
 
 
 def from_config(config: ConfigDict) -> Settings:
@@ -96,8 +112,17 @@ def from_config(config: ConfigDict) -> Settings:
   speed = fields.pop("performance", {})
   if type(speed) is not dict:
     raise UserError(f"config field performance={speed!r}: must be a ConfigDict")
-  performance = _checked(Performance, speed, "performance.")
-  settings = _checked(Settings, fields, "")
+  own = paradigms.options_type(fields.get("paradigm", Settings.paradigm))
+  shared, special = _types(Settings), _types(own)
+  values = _checked(fields, shared | special, "")
+  performance = Performance(
+    **_checked(speed, _types(Performance), "performance.")
+  )
+  settings = Settings(
+    **{name: value for name, value in values.items() if name in shared},
+    options=own(**{n: value for n, value in values.items() if n in special}),
+    performance=performance,
+  )
   if not 0 <= settings.seed < 2**32:
     raise UserError(f"seed={settings.seed}: must be 0 to 2**32 - 1")
   fewest = 2 * MIN_PER_SIDE
@@ -110,35 +135,49 @@ def from_config(config: ConfigDict) -> Settings:
       f"performance.precision={performance.precision!r}: must be bfloat16 or"
       " float32"
     )
-  if performance.checkpoint_every < 1:
-    raise UserError(
-      f"performance.checkpoint_every={performance.checkpoint_every}: must be"
-      " at least 1"
-    )
-  return dataclasses.replace(settings, performance=performance)
+  for name, least in (("checkpoint_every", 1), ("microbatch", 0)):
+    value = getattr(performance, name)
+    if value < least:
+      raise UserError(f"performance.{name}={value}: must be at least {least}")
+  return settings
 
 
-def _checked(kind: type, fields: dict[str, Any], prefix: str):
-  wanted = typing.get_type_hints(kind)
+def _types(kind: type) -> dict[str, type]:
+  """The types of the fields that a config may set."""
+  nested = ("options", "performance")
+  hints = typing.get_type_hints(kind)
+  return {
+    field.name: typing.get_origin(hints[field.name]) or hints[field.name]
+    for field in dataclasses.fields(kind)
+    if field.name not in nested
+  }
+
+
+def _checked(
+  fields: dict[str, Any], wanted: dict[str, type], prefix: str
+) -> dict[str, Any]:
+  """The fields, integers made floats where those are wanted."""
+  checked = {}
   for name, value in fields.items():
     if name not in wanted:
       known = ", ".join(sorted(wanted))
       raise UserError(f"config field {prefix}{name}: must be one of {known}")
-    want = typing.get_origin(wanted[name]) or wanted[name]
+    want = wanted[name]
     if want is float and type(value) is int:
-      fields[name] = float(value)
-    elif type(value) is not want:
+      value = float(value)
+    if type(value) is not want:
       raise UserError(
         f"config field {prefix}{name}={value!r}: must be of type"
         f" {want.__name__}"
       )
-    if want is float and not math.isfinite(fields[name]):
+    if want is float and not math.isfinite(value):
       raise UserError(f"config field {prefix}{name}={value}: must be finite")
-  return kind(**fields)
+    checked[name] = value
+  return checked
 
 
 def mechanism(settings: Settings) -> dict[str, Any]:
   """The fields that decide the result, as JSON-ready values."""
   fields = dataclasses.asdict(settings)
   del fields["performance"]
-  return fields
+  return fields | fields.pop("options")

@@ -21,7 +21,7 @@ from syndata_jax.ensemble.state import EnsembleState
 from syndata_jax.ensemble.train import EpochReport
 from syndata_jax.keys import stream
 from syndata_jax.programs import workdir as workdirs
-from syndata_jax.programs.plan import Plan, make_plan, private
+from syndata_jax.programs.plan import Plan, make_plan
 from syndata_jax.programs.settings import Settings, mechanism
 from syndata_jax.reporting import progress
 
@@ -65,7 +65,7 @@ def _train(
   key = jax.random.key(settings.seed)
   start = time.perf_counter()
   training_set = plan.paradigm.synthesize(
-    stream(key, "synthesize"), private(plan)
+    stream(key, "synthesize"), plan.private
   )
   _describe(plan, settings, workdir, time.perf_counter() - start)
   title = f"{settings.num_models} shadow models"
@@ -103,7 +103,9 @@ def _describe(
     "device": devices[0].device_kind,
     "devices": len(devices),
     "precision": engine.dtype.name,
-    "training_flops_per_image": training_flops(counted, plan.images.shape[1:]),
+    "training_flops_per_image": training_flops(
+      counted, plan.private.images.shape[1:]
+    ),
     "peak_flops": peak,
     "synthesize_seconds": seconds,
   }
@@ -117,7 +119,9 @@ def _query(plan: Plan, state: EnsembleState) -> PredictionFile:
 
   def views(index: np.ndarray, membership: np.ndarray) -> Predictions:
     images = np.asarray(
-      augmentation.audit_views(plan.images[index], recipe.shift, recipe.flip)
+      augmentation.audit_views(
+        plan.private.images[index], recipe.shift, recipe.flip
+      )
     )  # [Q,A,H,W,C]
     logits = predict(engine, state, images.reshape(-1, *images.shape[2:]))
     logits = logits.reshape(logits.shape[0], *images.shape[:2], -1)

@@ -8,6 +8,7 @@ import pytest
 from syndata_jax import models, paradigms
 from syndata_jax.ensemble import Engine, Recipe, make_layout
 from syndata_jax.errors import UserError
+from syndata_jax.paradigms import undefended
 
 
 def engine():
@@ -32,7 +33,7 @@ def private():
 
 
 def test_undefended_models_learn_from_their_own_members():
-  paradigm = paradigms.create("undefended", engine())
+  paradigm = undefended.make(engine(), undefended.Options(), private())
   training_set = paradigm.synthesize(jax.random.key(0), private())
   np.testing.assert_array_equal(training_set.images, private().images)
   np.testing.assert_array_equal(training_set.labels, private().labels)
@@ -41,7 +42,7 @@ def test_undefended_models_learn_from_their_own_members():
 
 def test_a_model_never_sees_what_it_does_not_own():
   """Another image outside model 0's members moves model 1 alone."""
-  paradigm = paradigms.create("undefended", engine())
+  paradigm = undefended.make(engine(), undefended.Options(), private())
   key = jax.random.key(1)
 
   def learned(data):
@@ -58,5 +59,7 @@ def test_a_model_never_sees_what_it_does_not_own():
 
 
 def test_an_unknown_paradigm_is_named():
-  with pytest.raises(UserError, match="paradigm='sgd': must be one of undef"):
-    paradigms.create("sgd", engine())
+  with pytest.raises(
+    UserError, match="paradigm='sgd': must be one of dpsgd, undef"
+  ):
+    paradigms.create("sgd", engine(), None, private())

@@ -177,4 +177,4 @@ def test_pmap_and_shard_map_agree(start, tiny, tmp_path, finished):
 
 def test_an_unknown_paradigm_is_refused_by_name():
   with pytest.raises(UserError, match=r"paradigm='magic': .*undefended"):
-    paradigms.create("magic", engine=None)
+    paradigms.create("magic", None, None, None)

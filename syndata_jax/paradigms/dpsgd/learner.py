@@ -1,0 +1,180 @@
+"""DP-SGD of one model: Poisson batches, clipped sums, noise, an average."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from syndata_jax.data import augmentation
+from syndata_jax.data.training_set import TrainingSet
+from syndata_jax.ensemble import Engine, Learner
+from syndata_jax.ensemble import state as states
+from syndata_jax.ensemble.epoch import Metrics, Own, Pool
+from syndata_jax.ensemble.recipe import optimizer
+from syndata_jax.ensemble.state import ModelState
+from syndata_jax.errors import UserError
+from syndata_jax.keys import stream
+from syndata_jax.paradigms.dpsgd.clipping import Clipped, clipped_sum
+from syndata_jax.paradigms.dpsgd.options import Options, steps_per_epoch
+from syndata_jax.privacy import SubsampledGaussian
+
+# Enough to keep a device busy; more only takes memory.
+_VIEWS_AT_ONCE = 512
+
+
+class PrivateState(NamedTuple):
+  """One model in private training."""
+
+  step: jax.Array  # i32[], noisy steps taken
+  params: Any  # float32 pytree
+  average: Any  # of the parameters, what is released
+  optimizer: Any  # state of the optax transformation
+
+
+def private_sgd(
+  engine: Engine,
+  options: Options,
+  mechanism: SubsampledGaussian,
+  training_set: TrainingSet,
+  method: str = "auto",
+) -> Learner:
+  """Learning with the guarantee of `mechanism`.
+
+  Args:
+    engine: network and recipe; the network must not mix examples.
+    options: views and averaging.
+    mechanism: sampler, noise and divisor, accounted together.
+    training_set: of all models.
+    method: of `clipping.METHODS`.
+
+  Raises:
+    UserError: batch norm, or more steps than the mechanism accounts for.
+  """
+  recipe = engine.recipe
+  examples = training_set.members.shape[1]
+  if examples != mechanism.num_examples:
+    raise ValueError(
+      f"{examples} examples: {mechanism.num_examples} are accounted for"
+    )
+  steps = steps_per_epoch(recipe, examples)
+  mechanism.refuse_more_steps(steps * recipe.num_epochs)
+  rule = optimizer(recipe, steps)
+  shape = training_set.images.shape[1:]
+  refuse_batch_norm(engine, shape)
+
+  def init(key: jax.Array) -> PrivateState:
+    fresh = states.init(key, engine.model, rule, shape)
+    return PrivateState(fresh.step, fresh.params, fresh.params, fresh.optimizer)
+
+  step = _make_step(engine, options, mechanism, rule, method)
+
+  def epoch(state: PrivateState, own: Own, pool: Pool):
+    state, metrics = lax.scan(
+      lambda state, _: step(state, own, pool), state, length=steps
+    )
+    return state, jax.tree.map(jnp.mean, metrics)
+
+  views = steps * mechanism.expected_batch * options.augmentation_multiplicity
+  return Learner(recipe.num_epochs, views, init, epoch, _finish)
+
+
+def microbatch_size(
+  engine: Engine, mechanism: SubsampledGaussian, views: int
+) -> int:
+  """Examples taken at once: the engine's number, or a rule.
+
+  The rule cuts a padded batch into equal parts of at most 512 views.
+  """
+  if engine.microbatch:
+    return min(engine.microbatch, mechanism.batch_size())
+  padded = mechanism.batch_size()
+  parts = -(-padded * views // _VIEWS_AT_ONCE)
+  return -(-padded // parts)
+
+
+def refuse_batch_norm(engine: Engine, shape: tuple[int, ...]) -> None:
+  """Raises UserError where one example would enter another one's gradient."""
+  variables = jax.eval_shape(
+    lambda key: engine.model.init(key, jnp.zeros((1, *shape)), True),
+    jax.random.key(0),
+  )
+  if "batch_stats" in variables:
+    raise UserError(
+      "model_options norm=batch: must be group or instance under dpsgd, since"
+      " batch norm mixes examples"
+    )
+
+
+def _finish(state: PrivateState) -> ModelState:
+  return ModelState(state.step, state.average, {}, ())
+
+
+def _make_step(
+  engine: Engine,
+  options: Options,
+  mechanism: SubsampledGaussian,
+  rule: optax.GradientTransformation,
+  method: str,
+) -> Callable[[PrivateState, Own, Pool], tuple[PrivateState, Metrics]]:
+  recipe, views = engine.recipe, options.augmentation_multiplicity
+  microbatch = microbatch_size(engine, mechanism, views)
+  parts = mechanism.batch_size(microbatch) // microbatch
+
+  def part(params, own: Own, pool: Pool, key, index, padding) -> Clipped:
+    rows = own.members[index]
+    images = augmentation.gather_augmented(
+      key, pool.images, jnp.repeat(rows, views), recipe.shift, recipe.flip
+    )
+    return clipped_sum(
+      engine,
+      params,
+      images.reshape(microbatch, views, *images.shape[1:]),
+      pool.labels[rows],
+      ~padding,
+      mechanism.clip_norm,
+      method,
+    )
+
+  def step(state: PrivateState, own: Own, pool: Pool):
+    key = jax.random.fold_in(stream(own.key, "dpsgd"), state.step)
+    index, padding = mechanism.sample(key, microbatch)
+    keys = jax.vmap(
+      lambda i: jax.random.fold_in(stream(key, "augmentation"), i)
+    )(jnp.arange(parts))
+
+    def add(carry, batch):
+      total, sums = carry
+      key, index, padding = batch
+      found = part(state.params, own, pool, key, index, padding)
+      drawn = ~padding
+      here = jnp.stack(
+        [
+          jnp.where(drawn, found.losses, 0).sum(),
+          jnp.where(drawn, found.correct, 0).sum(),
+          drawn.sum(dtype=jnp.float32),
+        ]
+      )
+      return (jax.tree.map(jnp.add, total, found.total), sums + here), None
+
+    zeros = jax.tree.map(jnp.zeros_like, state.params), jnp.zeros(3)
+    cut = lambda a: a.reshape(parts, microbatch)
+    (total, sums), _ = lax.scan(add, zeros, (keys, cut(index), cut(padding)))
+    update, opt_state = rule.update(
+      mechanism.noisy_mean(key, total), state.optimizer, state.params
+    )
+    params = optax.apply_updates(state.params, update)
+    # Source: De et al., arXiv 2204.13650, section 3.4.
+    t = state.step.astype(jnp.float32)
+    decay = jnp.minimum(options.ema_decay, (1 + t) / (10 + t))
+    average = optax.incremental_update(params, state.average, 1 - decay)
+    loss, correct, drawn = sums
+    # These means are for the person who audits; they are not released.
+    metrics = Metrics(
+      loss / jnp.maximum(drawn, 1), correct / jnp.maximum(drawn, 1)
+    )
+    return PrivateState(state.step + 1, params, average, opt_state), metrics
+
+  return step

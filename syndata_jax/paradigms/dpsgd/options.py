@@ -1,0 +1,86 @@
+"""Settings of DP-SGD."""
+
+import dataclasses
+import functools
+
+from syndata_jax.ensemble import Recipe
+from syndata_jax.errors import UserError
+from syndata_jax.privacy import SubsampledGaussian, calibrated
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """What decides the guarantee and the result, besides the recipe.
+
+  The recipe's batch size is the expected one of Poisson sampling; an epoch is
+  n / batch size steps.
+
+  Attributes:
+    epsilon: the guarantee to reach, in nats: the noise is solved for; 0 to
+      give the noise instead.
+    noise_multiplier: standard deviation of the noise on the sum, over the clip
+      norm; 0 to give epsilon instead.
+    delta: of the guarantee; at most one over the number of examples.
+    clip_norm: the largest L2 norm of one example's gradient.
+    augmentation_multiplicity: views of an example whose gradients are averaged
+      before clipping (De et al., arXiv 2204.13650, section 3.2).
+    ema_decay: of the average over parameters that is released; it starts at
+      (1 + t) / (10 + t). 0 to release the last parameters.
+  """
+
+  epsilon: float = 0.0
+  noise_multiplier: float = 0.0
+  delta: float = 0.0
+  clip_norm: float = 1.0
+  augmentation_multiplicity: int = 8
+  ema_decay: float = 0.9999
+
+  def __post_init__(self):
+    if (self.epsilon > 0) == (self.noise_multiplier > 0):
+      raise UserError(
+        f"epsilon={self.epsilon:g}, noise_multiplier={self.noise_multiplier:g}:"
+        " set one of them above 0 and the other to 0"
+      )
+    if self.augmentation_multiplicity < 1:
+      raise UserError(
+        f"augmentation_multiplicity={self.augmentation_multiplicity}: must be"
+        " at least 1"
+      )
+    if not 0 <= self.ema_decay < 1:
+      raise UserError(f"ema_decay={self.ema_decay}: must be in [0, 1)")
+
+
+@functools.lru_cache
+def mechanism(
+  options: Options, recipe: Recipe, num_examples: int
+) -> SubsampledGaussian:
+  """Sampler, clipping, noise and accounting of the whole training.
+
+  Args:
+    options: with the noise, or with the epsilon to solve it for.
+    recipe: its batch size is the expected one.
+    num_examples: n, of one model.
+
+  Raises:
+    UserError: a setting that the mechanism does not allow.
+  """
+  if recipe.batch_size > num_examples:
+    raise UserError(
+      f"batch_size={recipe.batch_size}: must not exceed the {num_examples}"
+      " examples of one model"
+    )
+  fields = {
+    "num_examples": num_examples,
+    "expected_batch": recipe.batch_size,
+    "clip_norm": options.clip_norm,
+    "steps": recipe.num_epochs * steps_per_epoch(recipe, num_examples),
+    "delta": options.delta,
+  }
+  if options.epsilon > 0:
+    return calibrated(options.epsilon, **fields)
+  return SubsampledGaussian(noise_multiplier=options.noise_multiplier, **fields)
+
+
+def steps_per_epoch(recipe: Recipe, num_examples: int) -> int:
+  """Steps in which an example is drawn once on average, rounded."""
+  return max(1, round(num_examples / recipe.batch_size))

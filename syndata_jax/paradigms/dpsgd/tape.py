@@ -1,0 +1,99 @@
+"""What every layer of a network read, and the gradient of what it wrote.
+
+Both come from one ordinary backward pass over the whole batch. In networks
+that never mix examples, a layer's per-example weight gradients are functions
+of the two, so they can be measured and summed without being formed.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from syndata_jax.models.layers import Conv
+
+Path = tuple[str, ...]
+
+# Everything that holds parameters.
+LAYERS = (Conv, nn.Dense, nn.GroupNorm)
+
+
+class Entry(NamedTuple):
+  """One layer that was applied once."""
+
+  module: nn.Module  # a copy without variables
+  x: jax.Array  # what it read, [B,...]
+  g: jax.Array  # the gradient of the sum of losses by what it wrote, [B,...]
+
+
+def record(
+  model: nn.Module,
+  params: Any,
+  images: jax.Array,
+  losses: Callable[[jax.Array], tuple[jax.Array, Any]],
+) -> tuple[dict[Path, Entry], Any]:
+  """Runs the network forwards and backwards, without weight gradients.
+
+  Args:
+    model: made of `LAYERS`, each applied once, and of parts without
+      parameters.
+    params: of it.
+    images: [B,H,W,C], normalised.
+    losses: logits [B,K] -> (their sum over examples, anything else).
+
+  Returns:
+    (entries by path of the layer, what `losses` returned beside the sum).
+
+  Raises:
+    ValueError: a parameter belongs to no known layer, or a layer is applied
+      twice.
+  """
+
+  def run(offsets: dict[Path, jax.Array]):
+    seen: dict[Path, tuple[nn.Module, jax.Array, Any]] = {}
+
+    def watch(call, args, kwargs, context):
+      y = call(*args, **kwargs)
+      module = context.module
+      if context.method_name != "__call__" or type(module) not in LAYERS:
+        return y
+      if module.path in seen:
+        raise ValueError(f"layer {'/'.join(module.path)} is applied twice")
+      seen[module.path] = module.clone(parent=None), args[0], y
+      # Adding nothing makes the result a place to differentiate at.
+      return y + offsets[module.path] if module.path in offsets else y
+
+    with nn.intercept_methods(watch):
+      logits: Any = model.apply({"params": params}, images, True)
+    total, rest = losses(logits)
+    return total, (rest, seen)
+
+  shapes: dict[Path, jax.Array] = {}
+
+  def trace():
+    for path, (_, _, y) in run({})[1][1].items():
+      shapes[path] = jnp.zeros(y.shape, y.dtype)
+
+  jax.eval_shape(trace)
+  modules: dict[Path, nn.Module] = {}
+
+  def loss(offsets):
+    total, (rest, seen) = run(offsets)
+    modules.update({path: module for path, (module, _, _) in seen.items()})
+    return total, (rest, {path: x for path, (_, x, _) in seen.items()})
+
+  zeros = {path: jnp.zeros(y.shape, y.dtype) for path, y in shapes.items()}
+  gradients, (rest, inputs) = jax.grad(loss, has_aux=True)(zeros)
+  _check_complete(params, modules)
+  return {
+    path: Entry(modules[path], inputs[path], gradients[path]) for path in zeros
+  }, rest
+
+
+def _check_complete(params: Any, modules: dict[Path, nn.Module]) -> None:
+  for path, _ in jax.tree_util.tree_flatten_with_path(params)[0]:
+    names = tuple(part.key for part in path)
+    if names[:-1] not in modules:
+      raise ValueError(f"parameter {'/'.join(names)} is of no known layer")
