@@ -12,7 +12,7 @@ import optax
 from syndata_jax.errors import UserError
 
 _DROPS = (60 / 200, 120 / 200, 160 / 200)
-_SCHEDULES = ("cosine", "step")
+_SCHEDULES = ("constant", "cosine", "step")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Recipe:
     num_epochs: passes over the model's own data.
     batch_size: examples a step.
     learning_rate: the peak, reached at the end of the warm-up.
-    schedule: "step" (times 0.2 at 30%, 60% and 80% of the epochs) or
-      "cosine" (to zero at the last step).
+    schedule: "step" (times 0.2 at 30%, 60% and 80% of the epochs),
+      "cosine" (to zero at the last step) or "constant".
     warmup_epochs: linear warm-up, counted per step.
     momentum: heavy-ball momentum.
     weight_decay: L2 penalty added to every gradient before the momentum,
@@ -53,8 +53,8 @@ class Recipe:
       if value < 0:
         raise UserError(f"{field}={value}: must not be negative")
     if self.schedule not in _SCHEDULES:
-      names = " or ".join(_SCHEDULES)
-      raise UserError(f"schedule={self.schedule!r}: must be {names}")
+      names = ", ".join(_SCHEDULES)
+      raise UserError(f"schedule={self.schedule!r}: must be one of {names}")
 
 
 def steps_per_epoch(recipe: Recipe, num_examples: int) -> int:
@@ -84,6 +84,8 @@ def learning_rate(recipe: Recipe, steps: int) -> optax.Schedule:
     after = optax.cosine_decay_schedule(
       recipe.learning_rate, max(total - warmup, 1)
     )
+  elif recipe.schedule == "constant":
+    after = optax.constant_schedule(recipe.learning_rate)
   else:
     drops = {round(part * total) - warmup: 0.2 for part in _DROPS}
     after = optax.piecewise_constant_schedule(

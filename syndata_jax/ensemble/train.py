@@ -90,14 +90,19 @@ def train(
     The trained ensemble on the host, every leaf [M,...].
 
   Raises:
-    UserError: a loss that is no longer finite (which model, which epoch), or
-      processes that see other checkpoints.
+    UserError: a loss that is no longer finite (which model, which epoch), a
+      checkpoint of a longer training, or processes that see different ones.
   """
   last = learner.num_epochs
   run, fresh, shapes, own, pool = prepare(layout, learner, key, training_set)
   found = checkpoints.latest(shapes) if checkpoints else None
   done, state = found or (0, None)
   hosts.agree(done, "the newest checkpoint's epoch")
+  if done > last:
+    raise UserError(
+      f"num_epochs={last}: the newest checkpoint is of"
+      f" epoch {done}; train as long, or name another folder"
+    )
   if done == last:
     return learner.finish(state)
   state = layout.place(fresh() if state is None else state)

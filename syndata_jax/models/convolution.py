@@ -52,7 +52,9 @@ def convolve(
   if x.ndim != 4 or x.shape[-1] != w.shape[2]:
     raise ValueError(f"images {x.shape} do not fit kernel {w.shape}")
   geometry = Geometry(w.shape[0], stride, x.shape[1], x.shape[2])
-  return _family(geometry, lowerings.named(lowering)).forward(x, w)
+  channels, features = w.shape[2:]
+  chosen = lowerings.named(lowering, geometry, channels, features)
+  return _family(geometry, chosen).forward(x, w)
 
 
 class _Family(NamedTuple):

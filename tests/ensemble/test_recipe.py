@@ -80,7 +80,7 @@ def test_steps_cover_all_examples():
     ({"batch_size": 0}, "batch_size=0: must be greater than 0"),
     ({"num_epochs": -1}, "num_epochs=-1"),
     ({"momentum": -0.1}, "momentum=-0.1: must not be negative"),
-    ({"schedule": "linear"}, "schedule='linear': must be cosine or step"),
+    ({"schedule": "linear"}, "schedule='linear': must be one of constant"),
   ],
 )
 def test_mistakes_are_named(fields, message):

@@ -7,6 +7,7 @@ import pytest
 from jax import lax
 
 from syndata_jax.errors import UserError
+from syndata_jax.models import lowerings
 from syndata_jax.models.convolution import convolve
 
 # Odd and even sizes; five is the first kernel whose padding is two.
@@ -19,7 +20,7 @@ GEOMETRIES = [
   (5, 2, (5, 6)),
 ]
 # "loop" and "unrolled" compute one model alike, and "auto" is one of these.
-DENSE = ["grouped", "im2col", "shifted", "unrolled"]
+DENSE = ["grouped", "im2col", "shifted", "unrolled", "winograd"]
 BATCHING = [*DENSE, "loop"]
 M, B, C, FEATURES = 2, 2, 2, 3
 
@@ -156,6 +157,41 @@ def test_bfloat16_accumulates_in_float32(name):
   assert low.dtype == jnp.bfloat16
   error = jnp.abs(low.astype(jnp.float64) - reference(x, w, 1))
   assert jnp.max(error) < 0.02 * jnp.max(jnp.abs(reference(x, w, 1)))
+
+
+def test_winograd_in_float32():
+  """Against a loop over taps in float64; errors in deviations of the result."""
+  draw = np.random.default_rng(0)
+  x = draw.normal(size=(4, 14, 9, 32))
+  w = draw.normal(size=(3, 3, 32, 16))
+  g = draw.normal(size=(4, 14, 9, 16))
+  padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+  y, gradient = np.zeros(g.shape), np.zeros(w.shape)
+  for i in range(3):
+    for j in range(3):
+      seen = padded[:, i : i + 14, j : j + 9]
+      y += seen @ w[i, j]
+      gradient[i, j] = np.einsum("bhwc,bhwo->co", seen, g)
+  f32 = lambda a: jnp.asarray(a, jnp.float32)
+  got, pull = jax.vjp(lambda w: convolve(f32(x), w, 1, "winograd"), f32(w))
+  assert got.dtype == jnp.float32
+  assert np.abs(got - y).max() < 1e-4 * y.std()
+  assert np.abs(pull(f32(g))[0] - gradient).max() < 1e-4 * gradient.std()
+
+
+@pytest.mark.parametrize(
+  "channels, size, backend, dense",
+  [
+    (32, (8, 8), "cpu", "winograd"),
+    (31, (8, 8), "cpu", "xla"),
+    (32, (2, 8), "cpu", "xla"),
+    (32, (8, 8), "gpu", "xla"),
+  ],
+)
+def test_auto_takes_winograd_where_it_pays(channels, size, backend, dense):
+  geometry = lowerings.Geometry(3, 1, *size)
+  chosen = lowerings.named("auto", geometry, channels, 64, backend)
+  assert chosen.forward.dense == dense
 
 
 def test_batched_weights_leave_no_grouped_convolution():

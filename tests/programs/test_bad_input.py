@@ -53,8 +53,9 @@ _MODELS = r"convnet, resnet18, wide_resnet"
     ("seed=-1", r"seed=-1: must be 0 to"),
     ("seed=4294967296", r"seed=4294967296: must be 0 to"),
     ("model=vgg", rf"model='vgg': must be one of {_MODELS}"),
+    ("audit=x", r"audit='x': must be one_run or shadow_models"),
     ("paradigm=magic", r"paradigm='magic': must be one of .*undefended"),
-    ("schedule=linear", r"schedule='linear': must be cosine or step"),
+    ("schedule=linear", r"schedule='linear': must be one of constant"),
     ("canary_kind=odd", r"canary_kind=odd: must be one of mislabelled, clean"),
     ("performance.lowering=fft", r"lowering='fft': must be one of auto, "),
     ("performance.precision=int8", r"precision='int8': must be bfloat16 or"),
@@ -77,6 +78,15 @@ _MODELS = r"convnet, resnet18, wide_resnet"
 )
 def test_a_wrong_field(refused, overrides, pattern):
   refused(pattern, f"--config.{overrides}")
+
+
+@pytest.mark.parametrize("field", ["num_canaries", "num_average"])
+def test_a_single_coin(refused, field):
+  refused(
+    rf"{field}=1: must be at least 2",
+    "--config.audit=one_run",
+    f"--config.{field}=1",
+  )
 
 
 def test_an_unknown_source_of_canaries(refused):

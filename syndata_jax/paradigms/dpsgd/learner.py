@@ -86,13 +86,12 @@ def microbatch_size(
 ) -> int:
   """Examples taken at once: the engine's number, or a rule.
 
-  The rule cuts a padded batch into equal parts of at most 512 views.
+  The rule takes a quarter of the expected batch, so that little is computed
+  for padding, but not more than 512 views.
   """
   if engine.microbatch:
     return min(engine.microbatch, mechanism.batch_size())
-  padded = mechanism.batch_size()
-  parts = -(-padded * views // _VIEWS_AT_ONCE)
-  return -(-padded // parts)
+  return max(1, min(mechanism.expected_batch // 4, _VIEWS_AT_ONCE // views))
 
 
 def refuse_batch_norm(engine: Engine, shape: tuple[int, ...]) -> None:
@@ -121,9 +120,8 @@ def _make_step(
 ) -> Callable[[PrivateState, Own, Pool], tuple[PrivateState, Metrics]]:
   recipe, views = engine.recipe, options.augmentation_multiplicity
   microbatch = microbatch_size(engine, mechanism, views)
-  parts = mechanism.batch_size(microbatch) // microbatch
 
-  def part(params, own: Own, pool: Pool, key, index, padding) -> Clipped:
+  def part(params, own: Own, pool: Pool, key, index, valid) -> Clipped:
     rows = own.members[index]
     images = augmentation.gather_augmented(
       key, pool.images, jnp.repeat(rows, views), recipe.shift, recipe.flip
@@ -133,7 +131,7 @@ def _make_step(
       params,
       images.reshape(microbatch, views, *images.shape[1:]),
       pool.labels[rows],
-      ~padding,
+      valid,
       mechanism.clip_norm,
       method,
     )
@@ -141,27 +139,24 @@ def _make_step(
   def step(state: PrivateState, own: Own, pool: Pool):
     key = jax.random.fold_in(stream(own.key, "dpsgd"), state.step)
     index, padding = mechanism.sample(key, microbatch)
-    keys = jax.vmap(
-      lambda i: jax.random.fold_in(stream(key, "augmentation"), i)
-    )(jnp.arange(parts))
+    drawn = (~padding).sum()
 
-    def add(carry, batch):
+    def add(number, carry):
       total, sums = carry
-      key, index, padding = batch
-      found = part(state.params, own, pool, key, index, padding)
-      drawn = ~padding
-      here = jnp.stack(
-        [
-          jnp.where(drawn, found.losses, 0).sum(),
-          jnp.where(drawn, found.correct, 0).sum(),
-          drawn.sum(dtype=jnp.float32),
-        ]
+      cut = lambda a: lax.dynamic_slice_in_dim(
+        a, number * microbatch, microbatch
       )
-      return (jax.tree.map(jnp.add, total, found.total), sums + here), None
+      views_key = jax.random.fold_in(stream(key, "augmentation"), number)
+      valid = ~cut(padding)
+      found = part(state.params, own, pool, views_key, cut(index), valid)
+      means = jnp.stack([found.losses, found.correct])
+      sums += jnp.where(valid, means, 0).sum(1)
+      return jax.tree.map(jnp.add, total, found.total), sums
 
-    zeros = jax.tree.map(jnp.zeros_like, state.params), jnp.zeros(3)
-    cut = lambda a: a.reshape(parts, microbatch)
-    (total, sums), _ = lax.scan(add, zeros, (keys, cut(index), cut(padding)))
+    none = jnp.zeros_like(drawn, shape=2, dtype=jnp.float32)
+    zeros = jax.tree.map(jnp.zeros_like, state.params), none
+    # Padding stands at the end; microbatches of nothing else are left out.
+    total, sums = lax.fori_loop(0, -(-drawn // microbatch), add, zeros)
     update, opt_state = rule.update(
       mechanism.noisy_mean(key, total), state.optimizer, state.params
     )
@@ -170,11 +165,9 @@ def _make_step(
     t = state.step.astype(jnp.float32)
     decay = jnp.minimum(options.ema_decay, (1 + t) / (10 + t))
     average = optax.incremental_update(params, state.average, 1 - decay)
-    loss, correct, drawn = sums
     # These means are for the person who audits; they are not released.
-    metrics = Metrics(
-      loss / jnp.maximum(drawn, 1), correct / jnp.maximum(drawn, 1)
-    )
+    loss, correct = sums / jnp.maximum(drawn, 1)
+    metrics = Metrics(loss, correct)
     return PrivateState(state.step + 1, params, average, opt_state), metrics
 
   return step

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 from syndata_jax.ensemble import Recipe
 from syndata_jax.errors import UserError
@@ -69,7 +70,7 @@ def mechanism(
       f"batch_size={recipe.batch_size}: must not exceed the {num_examples}"
       " examples of one model"
     )
-  fields = {
+  fields: dict[str, Any] = {
     "num_examples": num_examples,
     "expected_batch": recipe.batch_size,
     "clip_norm": options.clip_norm,

@@ -70,11 +70,11 @@ def record(
     total, rest = losses(logits)
     return total, (rest, seen)
 
-  shapes: dict[Path, jax.Array] = {}
+  shapes: dict[Path, jax.ShapeDtypeStruct] = {}
 
   def trace():
     for path, (_, _, y) in run({})[1][1].items():
-      shapes[path] = jnp.zeros(y.shape, y.dtype)
+      shapes[path] = jax.ShapeDtypeStruct(y.shape, y.dtype)
 
   jax.eval_shape(trace)
   modules: dict[Path, nn.Module] = {}
@@ -84,12 +84,22 @@ def record(
     modules.update({path: module for path, (module, _, _) in seen.items()})
     return total, (rest, {path: x for path, (_, x, _) in seen.items()})
 
-  zeros = {path: jnp.zeros(y.shape, y.dtype) for path, y in shapes.items()}
+  zeros = {path: _own_zeros(y, params) for path, y in shapes.items()}
   gradients, (rest, inputs) = jax.grad(loss, has_aux=True)(zeros)
   _check_complete(params, modules)
   return {
     path: Entry(modules[path], inputs[path], gradients[path]) for path in zeros
   }, rest
+
+
+def _own_zeros(shape: jax.ShapeDtypeStruct, params: Any) -> jax.Array:
+  """Zeros that belong to one model, as its parameters do.
+
+  Plain ones made inside `shard_map` count as shared by all devices, and their
+  gradients would be summed over them.
+  """
+  one = jnp.zeros_like(jax.tree.leaves(params)[0].ravel()[0], shape.dtype)
+  return jnp.broadcast_to(one, shape.shape)
 
 
 def _check_complete(params: Any, modules: dict[Path, nn.Module]) -> None:
