@@ -6,6 +6,7 @@ K classes; a score is high when its example looks like a member.
 
 from syndata_jax.attack.audit import attack, shuffled
 from syndata_jax.attack.epsilon import (
+  DEFAULT_DELTA,
   GuaranteeBroken,
   check_claim,
   epsilon_lower_bound,
@@ -36,6 +37,7 @@ from syndata_jax.attack.variants import (
 )
 
 __all__ = [
+  "DEFAULT_DELTA",
   "FPR_LEVELS",
   "EpsilonBound",
   "GuaranteeBroken",

@@ -4,17 +4,28 @@ import numpy as np
 
 from syndata_jax import keys
 from syndata_jax.attack import bootstrap
+from syndata_jax.attack.epsilon import DEFAULT_DELTA, epsilon_lower_bound
+from syndata_jax.attack.one_run_audit import attack_one
 from syndata_jax.attack.predictions import PredictionFile, Predictions
 from syndata_jax.attack.variants import (
   Variant,
   headline,
+  headline_scores,
   variant_scores,
   variants,
 )
 
 
-def attack(file: PredictionFile, seed: int = 0, replicates: int = 500) -> dict:
+def attack(
+  file: PredictionFile,
+  seed: int = 0,
+  replicates: int = 500,
+  delta: float = DEFAULT_DELTA,
+) -> dict:
   """Attacks the canaries and, where there is one, the average case.
+
+  With one model there is nothing to compare it with: the attack is then a
+  threshold, see `one_run_audit`, and membership must come from fair coins.
 
   Args:
     file: predictions of one set of models; see `load_predictions`.
@@ -22,9 +33,13 @@ def attack(file: PredictionFile, seed: int = 0, replicates: int = 500) -> dict:
       equal results.
     replicates: bootstrap replicates behind each 95% interval, at least 1; all
       the attacks on one population are judged on the same ones.
+    delta: of the lower bound on epsilon: that of the claim, where there is
+      one.
 
   Returns:
-    A dict ready for JSON. `headline` names the variant to quote. `canaries`
+    A dict ready for JSON. `audit` is `shadow_models`, or `one_run` where M is
+    1. `headline` names the variant to quote, and `epsilon_bound` holds the
+    `EpsilonBound` that its scores of the canaries give. `canaries`
     and, if the file has it, `average` hold the sizes of the population,
     `smallest_fpr` (one false positive), `attacks` (a record per variant, the
     headline first) and `shuffled` (the headline on `shuffled` predictions:
@@ -35,9 +50,18 @@ def attack(file: PredictionFile, seed: int = 0, replicates: int = 500) -> dict:
     ValueError: predictions that `load_predictions` would have refused, or too
       few replicates.
   """
-  populations = {"canaries": file.canaries, "average": file.average}
-  views = file.canaries.logits.shape[2]
-  return {"headline": headline(views)._asdict()} | {
+  canaries = file.canaries
+  _, models, views, _ = canaries.logits.shape
+  if models == 1:
+    return attack_one(file, delta, seed, replicates)
+  scores = headline_scores(canaries)
+  bound = epsilon_lower_bound(scores, canaries.membership, delta)
+  populations = {"canaries": canaries, "average": file.average}
+  return {
+    "audit": "shadow_models",
+    "headline": headline(views)._asdict(),
+    "epsilon_bound": bound._asdict(),
+  } | {
     name: _audit(predictions, name, seed, replicates)
     for name, predictions in populations.items()
     if predictions is not None

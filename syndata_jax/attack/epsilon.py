@@ -5,6 +5,9 @@ import numpy as np
 from syndata_jax.attack import one_run
 from syndata_jax.attack.one_run import EpsilonBound
 
+# Of a bound that no claim comes with; the usual one in the literature.
+DEFAULT_DELTA = 1e-5
+
 
 class GuaranteeBroken(Exception):
   """An audit has refuted the claimed guarantee. The message is one line."""

@@ -19,9 +19,9 @@ class Moments(NamedTuple):
   mean: np.ndarray  # f64[...], any finite value where the size is 0
   squares: np.ndarray  # f64[...], sum of squared deviations from the mean
 
-  def std(self) -> np.ndarray:
-    """Sample standard deviation (ddof = 1) of sets of two or more."""
-    return np.sqrt(self.squares / (self.size - 1))
+  def variance(self) -> np.ndarray:
+    """Sample variance (ddof = 1) of sets of two or more."""
+    return self.squares / (self.size - 1)
 
 
 EMPTY = Moments(*np.zeros((3, 1)))

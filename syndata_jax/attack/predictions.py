@@ -52,7 +52,8 @@ def load_predictions(path: str | os.PathLike) -> PredictionFile:
       | `test_accuracy` | float[M], optional | fractions, 0..1 |
 
       and, optionally, the first three again with the prefix `average_`, for
-      the same models and classes. Rows of membership need not be balanced.
+      the same models and classes. Rows of membership need not be balanced;
+      with one model, at least one member and one non-member are enough.
       Other arrays are ignored.
 
   Returns:

@@ -59,6 +59,15 @@ def both_sides(membership: np.ndarray, name: str) -> None:
     )
 
 
+def both_in_column(membership: np.ndarray, name: str) -> None:
+  """Raises ValueError if bool[Q, 1] has no member or no non-member."""
+  if membership.all() == membership.any():
+    raise ValueError(
+      f"{name} has {membership.sum()} members among {membership.size} examples"
+      " of one model: at least one member and one non-member needed"
+    )
+
+
 def test_accuracy(values: np.ndarray, models: int) -> np.ndarray:
   """f32[M] of fractions, or ValueError."""
   values = np.asarray(values)
@@ -109,7 +118,8 @@ def _membership(membership, name, queries, models):
   if wrong.size:
     raise ValueError(f"{name} holds {wrong[0]}: 0 and 1 allowed")
   membership = membership.astype(bool)
-  both_sides(membership, name)
+  check = both_in_column if models == 1 else both_sides
+  check(membership, name)
   return membership
 
 

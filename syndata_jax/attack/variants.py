@@ -48,13 +48,18 @@ def variants(num_views: int) -> list[Variant]:
 
 def variant_scores(predictions: Predictions, variant: Variant) -> np.ndarray:
   """The attack's score of each example and model, f64[Q, M]; high: member."""
-  scores = _SCORES[variant.score](
-    predictions.logits[:, :, : variant.views],
-    predictions.labels[:, None, None],
-  )
+  scores = view_scores(predictions, variant)
   if variant.variance is None:
     return global_threshold(scores)
   return lira(scores, predictions.membership, variant.variance)
+
+
+def view_scores(predictions: Predictions, variant: Variant) -> np.ndarray:
+  """Hinge or logit score under each view that is used, f64[Q, M, A]."""
+  return _SCORES[variant.score](
+    predictions.logits[:, :, : variant.views],
+    predictions.labels[:, None, None],
+  )
 
 
 def headline_scores(predictions: Predictions) -> np.ndarray:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from syndata_jax.benchmarks import peers, torch_convolution
+from syndata_jax.benchmarks.peak import peak
 from syndata_jax.benchmarks.record import (
   Agenda,
   Case,
@@ -19,7 +20,6 @@ from syndata_jax.benchmarks.record import (
   Job,
   measure,
 )
-from syndata_jax.ensemble.flops import peak_flops
 from syndata_jax.models import lowerings
 from syndata_jax.models.convolution import convolve
 
@@ -115,8 +115,8 @@ def prepare(layer: Layer, operation: str, lowering: str) -> Job:
   run = jax.jit(partial(_round, operation, lowering, layer.stride))
   x, w, g = arguments(layer)
   work = layer.gigaflops(operation)
-  peak = peak_flops(jax.local_devices()[0], jnp.dtype(layer.precision))
-  return Job(lambda: jax.block_until_ready(run(x, w, g)), work, 1e9, peak)
+  best = peak(jax.local_devices()[:1], jnp.dtype(layer.precision))
+  return Job(lambda: jax.block_until_ready(run(x, w, g)), work, 1e9, best)
 
 
 def arguments(layer: Layer) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -10,6 +10,8 @@ from typing import Any
 
 import jax
 
+from syndata_jax.benchmarks.peak import measured
+
 _PACKAGES = (
   "syndata_jax",
   "jax",
@@ -27,7 +29,8 @@ def describe(command: str) -> dict[str, Any]:
 
   `load` is the average number of other programs that were computing during
   the last minute, None where the system does not tell: above some tenths, the
-  timings are not those of a quiet machine.
+  timings are not those of a quiet machine. `matmul_flops` is what utilisation
+  is measured against on a CPU, None on accelerators: see `peak.measured`.
   """
   devices = jax.local_devices()
   accelerator = devices[0].platform != "cpu"
@@ -38,6 +41,7 @@ def describe(command: str) -> dict[str, Any]:
     "driver": _driver() if devices[0].platform == "gpu" else None,
     "processor": _processor(),
     "cores": os.cpu_count(),
+    "matmul_flops": None if accelerator else measured(),
     "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     "system": platform.platform(),
     "python": platform.python_version(),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from syndata_jax.benchmarks.record import Case, Row, Suite
+from syndata_jax.benchmarks.record import Case, Check, Row, Suite
 from syndata_jax.reporting.formats import percent
 
 _HEAD = (
@@ -11,19 +11,29 @@ _HEAD = (
   "{unit}",
   "slowest - fastest round",
   "times the best peer",
+  "compile",
+  "with the cache",
   "first round",
   "memory",
-  "utilisation",
+  "{utilisation}",
 )
 
 
 def render(machine: dict[str, Any], suites: Sequence[Suite]) -> str:
   """A page: the machine, then every suite with its cases."""
   lines = ["# Benchmark", "", *_machine(machine)]
+  measured = machine["matmul_flops"]
+  used = "of measured matmul peak" if measured else "utilisation"
   for suite in suites:
     lines += ["", f"## {suite.title}", "", *(f"{n}  " for n in suite.notes)]
     for case in suite.cases:
-      lines += ["", f"### {case.name}", "", *_table(case, suite.unit)]
+      table = (
+        _table(case, suite.unit, used)
+        if isinstance(case, Case)
+        else _differences(case, suite.unit)
+      )
+      lines += ["", f"### {case.name}", "", *table]
+    lines += _memory(suite.timed)
   return "\n".join(lines) + "\n"
 
 
@@ -42,23 +52,69 @@ def _machine(machine: dict[str, Any]) -> list[str]:
     "Date": machine["date"],
     "Command": f"`{machine['command']}`",
   }
+  if machine["matmul_flops"]:
+    rate = number(machine["matmul_flops"] / 1e9)
+    facts["Matmul peak"] = f"{rate} GFLOP/s, float32, measured on all cores"
   if machine["load"] is not None:
     facts["Load before the start"] = f"{machine['load']:.1f} programs"
   return [f"- {name}: {value}" for name, value in facts.items()]
 
 
-def _table(case: Case, unit: str) -> list[str]:
-  head = [cell.format(unit=unit) for cell in _HEAD]
-  rule = ["---", *["---:"] * (len(head) - 1)]
+def _table(case: Case, unit: str, used: str) -> list[str]:
+  head = [cell.format(unit=unit, utilisation=used) for cell in _HEAD]
   rows = [_cells(case, row) for row in case.rows]
   # What no row knows is no column.
   kept = [
     column for column, cells in enumerate(zip(*rows, strict=True)) if any(cells)
   ]
-  return [
-    f"| {' | '.join(line[column] for column in kept)} |"
-    for line in [head, rule, *rows]
+  return _lines([[line[column] for column in kept] for line in [head, *rows]])
+
+
+def _differences(case: Check, unit: str) -> list[str]:
+  head = ["Way", unit, f"within {case.tolerance:g}"]
+  rows = [
+    [row.name, f"not run: {row.not_run}", ""]
+    if row.difference is None
+    else [
+      row.name,
+      f"{row.difference:.1e}",
+      "yes" if case.agrees(row) else "**NO**",
+    ]
+    for row in case.rows
   ]
+  return _lines([head, *rows])
+
+
+def _memory(cases: Sequence[Case]) -> list[str]:
+  """Bytes on one device against M, a line for every network; [] without."""
+  found = {
+    case.name: {
+      row.scale: row.peak_bytes
+      for row in case.rows
+      if row.scale and row.peak_bytes
+    }
+    for case in cases
+    if case.axis == "models"
+  }
+  counts = sorted({scale for sizes in found.values() for scale in sizes})
+  if not counts:
+    return []
+  head = ["Memory of one device", *(f"M = {count}" for count in counts)]
+  rows = [
+    [name, *(_gigabytes(sizes.get(count)) for count in counts)]
+    for name, sizes in found.items()
+  ]
+  return ["", *_lines([head, *rows])]
+
+
+def _gigabytes(value: float | None) -> str:
+  return f"{value / 1e9:.2f} GB" if value else ""
+
+
+def _lines(table: Sequence[Sequence[str]]) -> list[str]:
+  """A Markdown table; its first line is the head."""
+  rule = ["---", *["---:"] * (len(table[0]) - 1)]
+  return [f"| {' | '.join(cells)} |" for cells in [table[0], rule, *table[1:]]]
 
 
 def _cells(case: Case, row: Row) -> list[str]:
@@ -66,14 +122,16 @@ def _cells(case: Case, row: Row) -> list[str]:
   if row.timing is None or row.rate is None or row.rates is None:
     return [name, f"not run: {row.not_run}", *[""] * (len(_HEAD) - 2)]
   ratio = case.ratio(row)
-  memory, used = row.peak_bytes, row.utilisation
+  compilation, used = row.compilation, row.utilisation
   return [
     name,
     number(row.rate),
     f"{number(row.rates[0])} - {number(row.rates[1])}",
     f"{ratio:.2f}" if ratio else "",
+    f"{compilation.first:.1f} s" if compilation else "",
+    f"{compilation.again:.1f} s" if compilation else "",
     f"{row.timing.first:.1f} s",
-    f"{memory / 1e9:.2f} GB" if memory else "",
+    _gigabytes(row.peak_bytes),
     percent(used) if used else "",
   ]
 

@@ -1,18 +1,22 @@
 """The ensemble engine as a contender: whole epochs of the real program."""
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from syndata_jax.benchmarks.compilation import twice
+from syndata_jax.benchmarks.peak import peak
 from syndata_jax.benchmarks.record import Job, NotRun
 from syndata_jax.benchmarks.workload import MEAN, STD, Workload
 from syndata_jax.ensemble import Engine, make_layout, state
 from syndata_jax.ensemble.epoch import Own, Pool, make_epoch
-from syndata_jax.ensemble.flops import peak_flops
+from syndata_jax.ensemble.memory import compiled_bytes
 from syndata_jax.ensemble.recipe import optimizer
+from syndata_jax.ensemble.state import EnsembleState
 from syndata_jax.ensemble.train import model_keys
 
 
@@ -31,12 +35,18 @@ def engine(
   )
 
 
-def prepare(
-  work: Workload, num_models: int, steps: int, devices: list[jax.Device]
-) -> Job:
-  """M models on their devices; a round is one epoch of `steps` steps."""
-  tools = engine(work, num_models, devices)
-  sgd, layout = optimizer(tools.recipe, steps), tools.layout
+class Task(NamedTuple):
+  """What M models train on, not on their devices yet."""
+
+  epoch: Callable[..., Any]  # (state, own, pool) of one model
+  start: EnsembleState  # leaves [M,...]
+  own: Own  # leaves [M,...]
+  pool: Pool
+
+
+def task(tools: Engine, work: Workload, steps: int) -> Task:
+  """Epochs of `steps` steps; equal arguments give equal weights and data."""
+  sgd, num_models = optimizer(tools.recipe, steps), tools.layout.num_models
   keys = model_keys(jax.random.key(0), num_models)
   fresh = partial(
     state.init,
@@ -45,45 +55,54 @@ def prepare(
     image_shape=work.image_shape,
   )
   data = work.data(num_models, steps)
-  trained = layout.place(jax.jit(partial(lax.map, fresh))(keys))
-  own = layout.place(Own(keys, jnp.asarray(data.members)))
-  pool = layout.replicate(Pool(*map(jnp.asarray, data[:2])))
-  epoch: Any = layout.compile(make_epoch(tools, sgd, steps), donate=True)
-  compiled: jax.stages.Compiled | None = None
+  return Task(
+    make_epoch(tools, sgd, steps),
+    jax.jit(partial(lax.map, fresh))(keys),
+    Own(keys, jnp.asarray(data.members)),
+    Pool(*map(jnp.asarray, data[:2])),
+  )
+
+
+def prepare(
+  work: Workload, num_models: int, steps: int, devices: list[jax.Device]
+) -> Job:
+  """M models on their devices; a round is one epoch of `steps` steps."""
+  tools = engine(work, num_models, devices)
+  return job(work, tools, steps, task(tools, work, steps))
+
+
+def job(work: Workload, tools: Engine, steps: int, made: Task) -> Job:
+  """A round is one epoch of the task."""
+  layout = tools.layout
+  trained, own = layout.place(made.start), layout.place(made.own)
+  pool = layout.replicate(made.pool)
+
+  def lower() -> jax.stages.Lowered:
+    epoch: Any = layout.compile(made.epoch, donate=True)
+    return epoch.lower(trained, own, pool)
+
+  compiled, compilation = guarded(partial(twice, lower))
 
   def run() -> None:
-    nonlocal trained, compiled
-    try:
-      if compiled is None:
-        compiled = epoch.lower(trained, own, pool).compile()
-      trained, metrics = compiled(trained, own, pool)
-      jax.block_until_ready((trained, metrics))
-    except jax.errors.JaxRuntimeError as error:
-      if "RESOURCE_EXHAUSTED" in str(error):
-        raise NotRun("out of memory") from error
-      raise
+    nonlocal trained
+    trained, metrics = compiled(trained, own, pool)
+    jax.block_until_ready((trained, metrics))
 
-  peak = peak_flops(layout.devices[0], tools.dtype)
   return Job(
-    run,
-    num_models * steps * work.batch_size,
+    lambda: guarded(run),
+    layout.num_models * steps * work.batch_size,
     work.flops,
-    peak * len(layout.devices) if peak else None,
-    lambda: _planned_bytes(compiled),
+    peak(layout.devices, tools.dtype),
+    lambda: compiled_bytes(compiled),
+    compilation,
   )
 
 
-def _planned_bytes(compiled: jax.stages.Compiled | None) -> float | None:
-  """Bytes on one device while the program runs, as the compiler laid out.
-
-  Unlike the device's own high-water mark it belongs to this program alone.
-  """
-  plan = compiled.memory_analysis() if compiled else None
-  if plan is None:
-    return None
-  return float(
-    plan.argument_size_in_bytes
-    + plan.output_size_in_bytes
-    - plan.alias_size_in_bytes
-    + plan.temp_size_in_bytes
-  )
+def guarded(function: Callable[[], Any]) -> Any:
+  """The function's result; running out of memory is `NotRun`."""
+  try:
+    return function()
+  except jax.errors.JaxRuntimeError as error:
+    if "RESOURCE_EXHAUSTED" in str(error):
+      raise NotRun("out of memory") from error
+    raise

@@ -7,10 +7,10 @@ from typing import Any
 import jax
 
 from syndata_jax.benchmarks import torch_networks, torch_training
+from syndata_jax.benchmarks.peak import peak
 from syndata_jax.benchmarks.record import Job, NotRun
 from syndata_jax.benchmarks.torch_training import Step
 from syndata_jax.benchmarks.workload import NUM_CLASSES, Workload
-from syndata_jax.ensemble.flops import peak_flops
 from syndata_jax.ensemble.recipe import learning_rate
 
 MISSING = "PyTorch is not installed; pip install 'syndata_jax[benchmark]'"
@@ -64,7 +64,7 @@ def guarded(run: Callable[[], None]) -> Callable[[], None]:
   return done
 
 
-def module(work: Workload) -> Any:
+def module(work: Workload, vmapped: bool = False) -> Any:
   """A fresh network on the device, checked to have our number of parameters.
 
   Raises:
@@ -76,7 +76,7 @@ def module(work: Workload) -> Any:
     work.model,
     NUM_CLASSES,
     work.image_shape,
-    mixed=work.precision != "float32",
+    mixed=vmapped and work.precision != "float32",
     **work.options,
   )
   images = jax.ShapeDtypeStruct((1, *work.image_shape), "float32")
@@ -145,7 +145,7 @@ def vmapped(
   import torch
 
   rates, pool, members = _material(work, num_models, steps)
-  modules = [module(work) for _ in range(num_models)]
+  modules = [module(work, vmapped=True) for _ in range(num_models)]
   step = torch_training.vmapped_step(
     modules, work.recipe, work.precision, compiler
   )
@@ -212,6 +212,6 @@ def _job(run: Callable[[], None], work: Workload, steps: int) -> Job:
     guarded(observed),
     steps * work.batch_size,
     work.flops,
-    peak_flops(jax.local_devices()[0], jax.numpy.dtype(work.precision)),
+    peak(jax.local_devices()[:1], jax.numpy.dtype(work.precision)),
     lambda: float(highest) if on_gpu else None,
   )

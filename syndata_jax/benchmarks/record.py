@@ -10,6 +10,13 @@ class NotRun(Exception):
   """A contender that cannot take part; the message is one line, why."""
 
 
+class Compilation(NamedTuple):
+  """Seconds from Python to a program that is ready to run."""
+
+  first: float  # nothing was compiled before
+  again: float  # in a new process, with JAX's persistent cache
+
+
 class Job(NamedTuple):
   """A contender that is ready to be timed."""
 
@@ -19,6 +26,7 @@ class Job(NamedTuple):
   peak_flops: float | None = None  # what its devices can do a second
   # Bytes on a device at the worst moment; asked for after the last round.
   peak_bytes: Callable[[], float | None] = lambda: None
+  compilation: Compilation | None = None  # where it is not in the first round
 
 
 class Contender(NamedTuple):
@@ -27,6 +35,7 @@ class Contender(NamedTuple):
   name: str
   peer: bool  # whether ours is held against it
   prepare: Callable[[], Job]  # not timed; raises `NotRun`
+  scale: int | None = None  # where it stands on the case's axis
 
 
 class Row(NamedTuple):
@@ -40,6 +49,8 @@ class Row(NamedTuple):
   flops: float
   peak_flops: float | None
   not_run: str
+  compilation: Compilation | None = None
+  scale: int | None = None
 
   @property
   def rate(self) -> float | None:
@@ -68,6 +79,7 @@ class Case(NamedTuple):
   name: str
   settings: dict[str, Any]
   rows: tuple[Row, ...]
+  axis: str = ""  # what `scale` of the rows counts: "models", "devices"
 
   @property
   def best_peer(self) -> float | None:
@@ -79,6 +91,47 @@ class Case(NamedTuple):
     best = self.best_peer
     return row.rate / best if row.rate and best else None
 
+  def to_json(self) -> dict[str, Any]:
+    """The case as JSON-ready values."""
+    return {
+      "name": self.name,
+      "settings": self.settings,
+      "axis": self.axis,
+      "rows": [_row(self, row) for row in self.rows],
+    }
+
+
+class Agreement(NamedTuple):
+  """How far one way to compute differs; None where it was not run."""
+
+  name: str
+  difference: float | None  # NaN is a disagreement, too
+  not_run: str = ""
+
+
+class Check(NamedTuple):
+  """One result computed in several ways; nothing is timed."""
+
+  name: str
+  settings: dict[str, Any]
+  rows: tuple[Agreement, ...]
+  tolerance: float
+
+  def agrees(self, row: Agreement) -> bool:
+    """Whether a way was run and its difference is within the tolerance."""
+    return row.difference is not None and row.difference <= self.tolerance
+
+  def to_json(self) -> dict[str, Any]:
+    """The check as JSON-ready values."""
+    return {
+      "name": self.name,
+      "settings": self.settings,
+      "tolerance": self.tolerance,
+      "rows": [
+        row._asdict() | {"agrees": self.agrees(row)} for row in self.rows
+      ],
+    }
+
 
 class Agenda(NamedTuple):
   """A suite that is still to be run, case by case."""
@@ -86,9 +139,9 @@ class Agenda(NamedTuple):
   title: str
   unit: str  # of rates
   notes: tuple[str, ...]  # how it is measured, a sentence each
-  cases: tuple[Callable[[], Case], ...]
+  cases: tuple[Callable[[], Case | Check], ...]
 
-  def result(self, cases: Sequence[Case]) -> "Suite":
+  def result(self, cases: Sequence[Case | Check]) -> "Suite":
     """The suite with the cases that were run so far."""
     return Suite(self.title, self.unit, self.notes, tuple(cases))
 
@@ -99,7 +152,24 @@ class Suite(NamedTuple):
   title: str
   unit: str
   notes: tuple[str, ...]
-  cases: tuple[Case, ...]
+  cases: tuple[Case | Check, ...]
+
+  @property
+  def timed(self) -> tuple[Case, ...]:
+    """The cases that are comparisons of speed."""
+    return tuple(case for case in self.cases if isinstance(case, Case))
+
+  @property
+  def disagreements(self) -> list[str]:
+    """A line for each way to compute that differs too much."""
+    return [
+      f"{case.name}, {row.name}: differs by {row.difference:.2g}, more than"
+      f" {case.tolerance:g}"
+      for case in self.cases
+      if isinstance(case, Check)
+      for row in case.rows
+      if row.difference is not None and not case.agrees(row)
+    ]
 
   @property
   def absences(self) -> list[str]:
@@ -120,14 +190,7 @@ class Suite(NamedTuple):
       "title": self.title,
       "unit": self.unit,
       "notes": list(self.notes),
-      "cases": [
-        {
-          "name": case.name,
-          "settings": case.settings,
-          "rows": [_row(case, row) for row in case.rows],
-        }
-        for case in self.cases
-      ],
+      "cases": [case.to_json() for case in self.cases],
     }
 
 
@@ -145,7 +208,13 @@ def _row(case: Case, row: Row) -> dict[str, Any]:
     "rate_range": row.rates,
     "ratio_to_best_peer": case.ratio(row),
     "peak_bytes": row.peak_bytes,
+    "compile_seconds": row.compilation.first if row.compilation else None,
+    "cached_compile_seconds": row.compilation.again
+    if row.compilation
+    else None,
+    "flops_per_second": row.rate * row.flops if row.rate else None,
     "utilisation": row.utilisation,
+    "scale": row.scale,
   }
 
 
@@ -154,6 +223,7 @@ def measure(
   settings: dict[str, Any],
   contenders: Sequence[Contender],
   rounds: int,
+  axis: str = "",
 ) -> Case:
   """Warms up the contenders of one case and times them in turns.
 
@@ -177,11 +247,23 @@ def measure(
     rounds,
   )
 
-  def row(name: str, peer: bool) -> Row:
+  def row(contender: Contender) -> Row:
+    name, peer, _, scale = contender
     if name in absent:
-      return Row(name, peer, None, 0.0, None, 0.0, None, absent[name])
-    job, timing = jobs[name], Timing(first[name], taken[name])
-    memory, peak = job.peak_bytes(), job.peak_flops
-    return Row(name, peer, timing, job.work, memory, job.flops, peak, "")
+      reason = absent[name]
+      return Row(name, peer, None, 0.0, None, 0.0, None, reason, scale=scale)
+    job = jobs[name]
+    return Row(
+      name,
+      peer,
+      Timing(first[name], taken[name]),
+      job.work,
+      job.peak_bytes(),
+      job.flops,
+      job.peak_flops,
+      "",
+      job.compilation,
+      scale,
+    )
 
-  return Case(name, settings, tuple(row(c.name, c.peer) for c in contenders))
+  return Case(name, settings, tuple(map(row, contenders)), axis)

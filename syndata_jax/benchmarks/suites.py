@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 
-from syndata_jax.benchmarks import attack, convolution, ensemble
+from syndata_jax.benchmarks import attack, convolution, dpsgd, ensemble, parity
 from syndata_jax.benchmarks.record import Agenda
 
 # suite(quick, rounds)
 SUITES: dict[str, Callable[[bool, int], Agenda]] = {
+  "parity": parity.suite,
   "conv": convolution.suite,
   "ensemble": ensemble.suite,
   "attack": attack.suite,
+  "dpsgd": dpsgd.suite,
 }

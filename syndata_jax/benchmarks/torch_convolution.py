@@ -6,8 +6,8 @@ import jax
 import numpy as np
 
 from syndata_jax.benchmarks import peers
+from syndata_jax.benchmarks.peak import peak
 from syndata_jax.benchmarks.record import Job
-from syndata_jax.ensemble.flops import peak_flops
 
 if TYPE_CHECKING:
   from syndata_jax.benchmarks.convolution import Layer
@@ -60,5 +60,5 @@ def prepare(layer: "Layer", operation: str) -> Job:
           for s, result in zip(sums, one(x[i], w[model], g[i]), strict=True):
             s += result
 
-  peak = peak_flops(jax.local_devices()[0], jax.numpy.dtype(layer.precision))
-  return Job(peers.guarded(run), layer.gigaflops(operation), 1e9, peak)
+  best = peak(jax.local_devices()[:1], jax.numpy.dtype(layer.precision))
+  return Job(peers.guarded(run), layer.gigaflops(operation), 1e9, best)

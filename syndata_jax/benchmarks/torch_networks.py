@@ -34,15 +34,14 @@ def build(
 
   It reads images [B,C,H,W], in any memory format, and returns logits. With
   `mixed` it can also be vmapped in mixed precision, which PyTorch's own
-  instance norm, the faster one where nothing is compiled, cannot.
+  normalisations, the faster ones where nothing is compiled, cannot.
   """
-  if name == "convnet":
-    return _convnet(num_classes, image_shape, mixed, **options)
   makers: dict[str, Callable[..., Any]] = {
+    "convnet": _convnet,
     "resnet18": _resnet18,
     "wide_resnet": _wide_resnet,
   }
-  return makers[name](num_classes, image_shape, **options)
+  return makers[name](num_classes, image_shape, mixed, **options)
 
 
 def port(module: Any, variables: dict[str, Any]) -> None:
@@ -129,6 +128,42 @@ def _mixed_instance_norm_class() -> type:
   return InstanceNorm
 
 
+@functools.cache
+def _mixed_batch_norm_class() -> type:
+  import torch
+  from torch import nn
+
+  class BatchNorm(nn.Module):
+    def __init__(self, features):
+      super().__init__()
+      self.weight = nn.Parameter(torch.ones(features))
+      self.bias = nn.Parameter(torch.zeros(features))
+      self.running_mean = nn.Buffer(torch.zeros(features))
+      self.running_var = nn.Buffer(torch.ones(features))
+
+    def forward(self, x):
+      wide = x.float()
+      if self.training:
+        var, mean = torch.var_mean(wide, (0, 2, 3), correction=0)
+        count = x.numel() // x.shape[1]
+        self.running_mean.lerp_(mean.detach(), 0.1)
+        self.running_var.lerp_(var.detach() * (count / (count - 1)), 0.1)
+      else:
+        mean, var = self.running_mean, self.running_var
+      scale = torch.rsqrt(var + 1e-5) * self.weight
+      shift = self.bias - mean * scale
+      return (wide * scale[:, None, None] + shift[:, None, None]).to(x.dtype)
+
+  return BatchNorm
+
+
+def _batch_norm(features, mixed):
+  from torch import nn
+
+  made = _mixed_batch_norm_class() if mixed else nn.BatchNorm2d
+  return made(features)
+
+
 def _conv(inputs, outputs, kernel=3, stride=1, bias=False):
   from torch import nn
 
@@ -169,31 +204,31 @@ def _strided(sides, stride):
   return tuple((side - 1) // stride + 1 for side in sides)
 
 
-def _basic_block(inputs, features, stride):
+def _basic_block(inputs, features, stride, mixed):
   from torch import nn
 
   body = _sequence(
     Conv_0=_conv(inputs, features, stride=stride),
-    Norm_0=nn.BatchNorm2d(features),
+    Norm_0=_batch_norm(features, mixed),
     relu=nn.ReLU(),
     Conv_1=_conv(features, features),
-    Norm_1=nn.BatchNorm2d(features),
+    Norm_1=_batch_norm(features, mixed),
   )
   shortcut = nn.Identity()
   if stride > 1 or inputs != features:
     shortcut = _sequence(
       Conv_2=_conv(inputs, features, 1, stride),
-      Norm_2=nn.BatchNorm2d(features),
+      Norm_2=_batch_norm(features, mixed),
     )
   return _sequence(sum=_residual_class()(body, shortcut), relu=nn.ReLU())
 
 
-def _resnet18(num_classes, image_shape, width=64):
+def _resnet18(num_classes, image_shape, mixed, width=64):
   from torch import nn
 
   layers = {
     "Conv_0": _conv(image_shape[-1], width),
-    "Norm_0": nn.BatchNorm2d(width),
+    "Norm_0": _batch_norm(width, mixed),
     "relu": nn.ReLU(),
   }
   sides, inputs = image_shape[:2], width
@@ -201,26 +236,26 @@ def _resnet18(num_classes, image_shape, width=64):
     for block in range(2):
       features, stride = width * 2**stage, 2 if stage and not block else 1
       layers[f"BasicBlock_{2 * stage + block}"] = _basic_block(
-        inputs, features, stride
+        inputs, features, stride, mixed
       )
       sides, inputs = _strided(sides, stride), features
   layers["pool"] = nn.AvgPool2d(sides)
   return _sequence(**layers, **_head(inputs, num_classes))
 
 
-def _activate(features):
+def _activate(features, mixed):
   from torch import nn
 
-  return _sequence(Norm_0=nn.BatchNorm2d(features), relu=nn.ReLU())
+  return _sequence(Norm_0=_batch_norm(features, mixed), relu=nn.ReLU())
 
 
-def _wide_block(inputs, features, stride):
+def _wide_block(inputs, features, stride, mixed):
   from torch import nn
 
   body = _sequence(
-    Activate_0=_activate(inputs),
+    Activate_0=_activate(inputs, mixed),
     Conv_0=_conv(inputs, features, bias=True),
-    Activate_1=_activate(features),
+    Activate_1=_activate(features, mixed),
     Conv_1=_conv(features, features, stride=stride, bias=True),
   )
   shortcut = nn.Identity()
@@ -229,7 +264,7 @@ def _wide_block(inputs, features, stride):
   return _residual_class()(body, shortcut)
 
 
-def _wide_resnet(num_classes, image_shape, depth=16, width=4):
+def _wide_resnet(num_classes, image_shape, mixed, depth=16, width=4):
   from torch import nn
 
   layers = {"Conv_0": _conv(image_shape[-1], 16, bias=True)}
@@ -238,8 +273,11 @@ def _wide_resnet(num_classes, image_shape, depth=16, width=4):
     for block in range(blocks):
       features, stride = 16 * width * 2**group, 2 if group and not block else 1
       layers[f"Block_{group * blocks + block}"] = _wide_block(
-        inputs, features, stride
+        inputs, features, stride, mixed
       )
       sides, inputs = _strided(sides, stride), features
-  layers |= {"Activate_0": _activate(inputs), "pool": nn.AvgPool2d(sides)}
+  layers |= {
+    "Activate_0": _activate(inputs, mixed),
+    "pool": nn.AvgPool2d(sides),
+  }
   return _sequence(**layers, **_head(inputs, num_classes))

@@ -60,10 +60,14 @@ class Workload(NamedTuple):
     )
     return training_flops(counted, self.image_shape)
 
-  def network(self):
+  def network(self, lowering: str = "auto"):
     """The Flax network, computing in the workload's precision."""
     return models.create(
-      self.model, NUM_CLASSES, dtype=jnp.dtype(self.precision), **self.options
+      self.model,
+      NUM_CLASSES,
+      dtype=jnp.dtype(self.precision),
+      lowering=lowering,
+      **self.options,
     )
 
   def data(self, num_models: int, steps: int) -> TrainingSet:

@@ -7,6 +7,7 @@ from syndata_jax.data.sources import load
 from syndata_jax.data.split import (
   AuditSplit,
   load_split,
+  make_coin_split,
   make_split,
   save_split,
 )
@@ -16,6 +17,7 @@ __all__ = [
   "Dataset",
   "load",
   "load_split",
+  "make_coin_split",
   "make_split",
   "outside_images",
   "plant",

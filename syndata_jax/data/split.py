@@ -1,11 +1,13 @@
-"""Which examples are audited, and which shadow models train on each.
+"""Which examples are audited, and which models train on each.
 
-Membership is bi-regular: each audited example is in exactly half the models,
-and each model has exactly half the audited examples. The first is the LiRA
-design of Carlini et al. (2022) as Aerni et al. (2024) use it; the second is
-ours, where they draw each example's half apart and the sizes of the training
-sets vary. Equal sizes keep every array rectangular, and give each model the
-same number of steps and the same sampling rate.
+Two designs. With shadow models membership is bi-regular: each audited example
+is in exactly half the models, and each model has exactly half the audited
+examples. The first is the LiRA design of Carlini et al. (2022) as Aerni et al.
+(2024) use it; the second is ours, where they draw each example's half apart
+and the sizes of the training sets vary. Equal sizes keep every array
+rectangular, and give each model the same number of steps and the same sampling
+rate. With one model (Steinke et al., 2023) each audited example is included by
+a fair coin of its own.
 """
 
 import io
@@ -26,7 +28,7 @@ class AuditSplit(NamedTuple):
   canary_index: np.ndarray  # i32[Q], rows of the pool
   labels: np.ndarray  # i32[N], canaries relabelled
   membership: np.ndarray  # bool[Q, M]
-  members: np.ndarray  # i32[M, n], ascending, n = N - (Q + V) / 2
+  members: np.ndarray  # i32[M, n], ascending
   average_index: np.ndarray  # i32[V], ordinary examples that are audited too
   average_membership: np.ndarray  # bool[V, M]
 
@@ -59,19 +61,83 @@ def make_split(
       models too, with their true label.
 
   Returns:
-    The split. An example that is not audited is a member of every model.
+    The split. An example that is not audited is a member of every model, so
+    n = N - (Q + V) / 2.
 
   Raises:
     UserError: a number or kind that is not as above, or Q + V over N.
   """
   labels = np.asarray(labels)
-  _validate(labels, num_canaries, num_models, num_classes, kind, num_average)
+  _validate(labels, num_canaries, num_classes, kind, num_average)
+  for name, value, least in (
+    ("num_models", num_models, 2),
+    ("num_canaries", num_canaries, 2),
+    ("num_average", num_average, 0),
+  ):
+    if value < least or value % 2:
+      raise UserError(f"{name}={value}: must be even and at least {least}")
+  membership = _deal(num_canaries, num_models, seed, "split.canaries")
+  average_membership = _deal(num_average, num_models, seed, "split.average")
+  return _split(labels, membership, average_membership, num_classes, kind, seed)
+
+
+def make_coin_split(
+  labels: np.ndarray,
+  num_canaries: int,
+  num_classes: int,
+  kind: str,
+  seed: int,
+  num_average: int = 0,
+) -> AuditSplit:
+  """The split of an audit with one model: a fair coin for each example.
+
+  The design of Steinke, Nasr and Jagielski, "Privacy Auditing with One (1)
+  Training Run" (2023), algorithm 1. With one seed the audited examples and
+  their labels are those of `make_split`, and those of a smaller audit are the
+  first ones of a larger audit, coins included.
+
+  The number of members is N - (Q + V) / 2 on average only. Training that uses
+  it, as a sampling rate B / n does, treats it as public.
+
+  Args:
+    labels: as in `make_split`.
+    num_canaries: Q, at least 2.
+    num_classes: as in `make_split`.
+    kind: as in `make_split`.
+    seed: names all draws of the split.
+    num_average: V, 0 or at least 2.
+
+  Returns:
+    The split, with M = 1.
+
+  Raises:
+    UserError: a number or kind that is not as above, Q + V over N, or coins
+      that all fell alike.
+  """
+  labels = np.asarray(labels)
+  _validate(labels, num_canaries, num_classes, kind, num_average)
+  membership = _toss("num_canaries", num_canaries, seed)
+  average_membership = np.zeros((0, 1), bool)
+  if num_average:
+    average_membership = _toss("num_average", num_average, seed)
+  return _split(labels, membership, average_membership, num_classes, kind, seed)
+
+
+def _split(
+  labels: np.ndarray,
+  membership: np.ndarray,
+  average_membership: np.ndarray,
+  num_classes: int,
+  kind: str,
+  seed: int,
+) -> AuditSplit:
+  """Chooses and relabels the examples of a membership of equal column sums."""
+  num_canaries, num_models = membership.shape
+  num_average = len(average_membership)
   order = keys.generator(seed, "split.order").permutation(len(labels))
   # Average examples come from the other end: neither number moves the other's.
   canary_index = order[:num_canaries]
   average_index = order[::-1][:num_average]
-  membership = _deal(num_canaries, num_models, seed, "split.canaries")
-  average_membership = _deal(num_average, num_models, seed, "split.average")
 
   is_member = np.ones((num_models, len(labels)), bool)
   is_member[:, canary_index] = membership.T
@@ -103,6 +169,20 @@ def _deal(
   return np.stack([half, ~half], axis=1).reshape(num_examples, num_models)
 
 
+def _toss(name: str, num_examples: int, seed: int) -> np.ndarray:
+  """bool[num_examples, 1], independent and fair; both sides are there."""
+  if num_examples < 2:
+    raise UserError(f"{name}={num_examples}: must be at least 2")
+  draws = keys.generator(seed, f"split.coins.{name}")
+  coins = draws.random((num_examples, 1)) < 0.5
+  if coins.all() == coins.any():
+    raise UserError(
+      f"{name}={num_examples}: all coins fell alike; more examples or another"
+      " seed needed"
+    )
+  return coins
+
+
 def _relabel(labels, canary_index, num_classes, kind, seed) -> np.ndarray:
   changed = labels.astype(np.int32)
   random = keys.generator(seed, "split.labels")
@@ -116,16 +196,9 @@ def _relabel(labels, canary_index, num_classes, kind, seed) -> np.ndarray:
   return changed
 
 
-def _validate(labels, num_canaries, num_models, num_classes, kind, num_average):
+def _validate(labels, num_canaries, num_classes, kind, num_average):
   if kind not in KINDS:
     raise UserError(f"canary_kind={kind}: must be one of {', '.join(KINDS)}")
-  for name, value, least in (
-    ("num_models", num_models, 2),
-    ("num_canaries", num_canaries, 2),
-    ("num_average", num_average, 0),
-  ):
-    if value < least or value % 2:
-      raise UserError(f"{name}={value}: must be even and at least {least}")
   if num_classes < 2:
     raise UserError(f"num_classes={num_classes}: must be at least 2")
   if labels.ndim != 1 or labels.dtype.kind not in "iu":

@@ -6,7 +6,10 @@
 The first trains shadow models and attacks them, the second attacks logits
 that came from elsewhere. Started again on the same workdir, a run continues
 where it was stopped. With --dry_run the first compiles, prints what each stage
-will cost, and stops.
+will cost, and stops. With --config.audit=one_run it trains one model instead.
+
+The exit code is 3 where a paradigm promises an epsilon that the attack refutes,
+and 2 after a mistake in what was given.
 """
 
 import hashlib
@@ -40,7 +43,8 @@ _PREDICTIONS = flags.DEFINE_string(
   "predictions",
   None,
   "Attack these logits instead of training: an .npz with logits f32[Q,M,A,K],"
-  " labels i32[Q] and membership bool[Q,M].",
+  " labels i32[Q] and membership bool[Q,M]. With M = 1 membership must have"
+  " been drawn by fair coins.",
 )
 _DEVICE_AXIS = flags.DEFINE_enum(
   "device_axis", "shard_map", AXES, "How models are split over devices."

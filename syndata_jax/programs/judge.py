@@ -7,28 +7,42 @@ import numpy as np
 from rich.console import Console
 
 from syndata_jax import attack, reporting
-from syndata_jax.attack import PredictionFile, Predictions
+from syndata_jax.attack import EpsilonBound, PredictionFile, Predictions
+from syndata_jax.programs import guarantee
 from syndata_jax.programs.workdir import (
   read_json,
   read_metrics,
   write_json,
   write_text,
 )
+from syndata_jax.reporting.formats import counted
 
 
 def judge(workdir: pathlib.Path, console: Console) -> None:
-  """Attacks `predictions.npz` and writes and prints the report."""
+  """Attacks `predictions.npz` and writes and prints the report.
+
+  Raises:
+    GuaranteeBroken: the attack has refuted the run's privacy statement; the
+      report is there nevertheless.
+  """
   file = attack.load_predictions(workdir / "predictions.npz")
+  statement = guarantee.stated(workdir)
   result = workdir / "attack.json"
   if not result.exists():
+    delta = attack.DEFAULT_DELTA if statement is None else statement.delta
     with console.status("Attacking all models"):
-      write_json(result, attack.attack(file))
+      write_json(result, attack.attack(file, delta=delta))
   found = read_json(result)
+  bound = EpsilonBound(**found["epsilon_bound"])
+  promised = guarantee.promised(statement, bound)
   training = training_summary(workdir, file)
-  write_text(workdir / "report.txt", reporting.render_text(found, training))
+  report = reporting.render_text(found, training, promised)
+  write_text(workdir / "report.txt", report)
   _draw(workdir, file, training)
-  reporting.render(found, training, console)
+  reporting.render(found, training, console, promised)
   console.print(f"Everything is in {workdir}", highlight=False)
+  if promised is not None:
+    attack.check_claim(bound, promised.epsilon)
 
 
 def training_summary(
@@ -70,11 +84,31 @@ def _draw(
   populations = {"canaries": file.canaries}
   if file.average is not None:
     populations["average case"] = file.average
+  models = file.canaries.membership.shape[1]
+  title = "Logits from a file"
+  if training:
+    title = "{dataset}, {paradigm}, {model}".format_map(training)
+  title += f": {counted(models, 'model')}, {len(file.canaries.labels)} canaries"
+  # With y the label, -log p_y = log(1 + exp(-logit score)).
+  losses = [
+    (name, np.logaddexp(0, -_logit_scores(found)[:, :, 0]), found.membership)
+    for name, found in populations.items()
+  ]
+  reporting.loss_figure(workdir / "losses.png", losses, title)
+  # The scores of one model resolve no low rates, so there is no curve to see.
+  if models > 1:
+    _draw_roc(workdir / "roc.png", populations, title)
+
+
+def _draw_roc(
+  path: pathlib.Path, populations: dict[str, Predictions], title: str
+) -> None:
   curves = [
     (f"LiRA, {name}", attack.headline_scores(found), found.membership)
     for name, found in populations.items()
   ]
-  canaries, control = file.canaries, attack.shuffled(file.canaries)
+  canaries = populations["canaries"]
+  control = attack.shuffled(canaries)
   curves += [
     (
       "Global threshold",
@@ -87,18 +121,7 @@ def _draw(
       control.membership,
     ),
   ]
-  title = "Logits from a file"
-  if training:
-    title = "{dataset}, {paradigm}, {model}".format_map(training)
-  models = file.canaries.membership.shape[1]
-  title += f": {models} models, {len(file.canaries.labels)} canaries"
-  reporting.roc_figure(workdir / "roc.png", curves, title)
-  # With y the label, -log p_y = log(1 + exp(-logit score)).
-  losses = [
-    (name, np.logaddexp(0, -_logit_scores(found)[:, :, 0]), found.membership)
-    for name, found in populations.items()
-  ]
-  reporting.loss_figure(workdir / "losses.png", losses, title)
+  reporting.roc_figure(path, curves, title)
 
 
 def _logit_scores(predictions: Predictions) -> np.ndarray:

@@ -29,15 +29,7 @@ def make_plan(
   """Loads the data, draws the split, builds the network: checks everything."""
   dataset = data.load(settings.dataset, data_dir)
   dataset = data.subset(dataset, settings.num_train, settings.seed)
-  split = data.make_split(
-    dataset.train_labels,
-    settings.num_canaries,
-    settings.num_models,
-    dataset.num_classes,
-    settings.canary_kind,
-    settings.seed,
-    settings.num_average,
-  )
+  split = make_split(settings, dataset)
   engine = make_engine(settings, dataset, device_axis)
   if not settings.performance.chunk:
     engine = _fitted(engine, dataset)
@@ -60,6 +52,18 @@ def make_plan(
     settings.paradigm, engine, settings.options, private
   )
   return Plan(dataset, split, private, engine, paradigm)
+
+
+def make_split(settings: Settings, dataset: Dataset) -> AuditSplit:
+  """Who trains on what, by the design of the chosen audit."""
+  design = (dataset.num_classes, settings.canary_kind, settings.seed)
+  labels, canaries = dataset.train_labels, settings.num_canaries
+  average = settings.num_average
+  if settings.audit == "one_run":
+    return data.make_coin_split(labels, canaries, *design, average)
+  return data.make_split(
+    labels, canaries, settings.num_models, *design, average
+  )
 
 
 def make_engine(

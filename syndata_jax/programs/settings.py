@@ -16,6 +16,8 @@ from syndata_jax.attack.validate import MIN_PER_SIDE
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms import undefended
 
+AUDITS = ("one_run", "shadow_models")
+
 
 @dataclasses.dataclass(frozen=True)
 class Performance:
@@ -47,10 +49,13 @@ class Settings:
     dataset: a name that `syndata_jax.data.load` knows.
     num_train: training images to use, drawn by the seed; 0 for all.
     paradigm: a name that `syndata_jax.paradigms.create` knows.
-    num_models: shadow models M; even.
-    num_canaries: canaries Q, each in exactly half of the models; even.
+    audit: "shadow_models", or "one_run" for one model in which each audited
+      example is included by a fair coin of its own.
+    num_models: shadow models M; even. Under one_run it is not read, and 1.
+    num_canaries: canaries Q, each in exactly half of the models; even, but
+      under one_run any number.
     num_average: ordinary, correctly labelled examples audited beside the
-      canaries; even.
+      canaries, in the same way.
     canary_kind: "mislabelled", "clean", "blank" or "out_of_distribution".
     canary_source: where out-of-distribution images come from: "photographs"
       (scikit-learn's two) or a data set.
@@ -70,6 +75,7 @@ class Settings:
   dataset: str = "digits"
   num_train: int = 0
   paradigm: str = "undefended"
+  audit: str = "shadow_models"
   num_models: int = 32
   num_canaries: int = 500
   num_average: int = 0
@@ -86,7 +92,7 @@ class Settings:
   momentum: float = 0.9
   weight_decay: float = 5e-4
   augment: bool = True
-  options: Any = undefended.Options()
+  options: Any = dataclasses.field(default_factory=undefended.Options)
   performance: Performance = Performance()
 
 
@@ -126,7 +132,11 @@ def from_config(config: ConfigDict) -> Settings:
   if not 0 <= settings.seed < 2**32:
     raise UserError(f"seed={settings.seed}: must be 0 to 2**32 - 1")
   fewest = 2 * MIN_PER_SIDE
-  if settings.num_models % 2 or settings.num_models < fewest:
+  if settings.audit not in AUDITS:
+    raise UserError(f"audit={settings.audit!r}: must be {' or '.join(AUDITS)}")
+  if settings.audit == "one_run":
+    settings = dataclasses.replace(settings, num_models=1)
+  elif settings.num_models % 2 or settings.num_models < fewest:
     raise UserError(
       f"num_models={settings.num_models}: must be even and at least {fewest}"
     )
@@ -170,7 +180,7 @@ def _checked(
         f"config field {prefix}{name}={value!r}: must be of type"
         f" {want.__name__}"
       )
-    if want is float and not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
       raise UserError(f"config field {prefix}{name}={value}: must be finite")
     checked[name] = value
   return checked

@@ -1,4 +1,4 @@
-"""The first half of an audit: from data to the logits of all shadow models."""
+"""The first half of an audit: from data to the logits of all models."""
 
 import pathlib
 import time
@@ -20,10 +20,12 @@ from syndata_jax.ensemble.predict import accuracy
 from syndata_jax.ensemble.state import EnsembleState
 from syndata_jax.ensemble.train import EpochReport
 from syndata_jax.keys import stream
+from syndata_jax.programs import guarantee
 from syndata_jax.programs import workdir as workdirs
 from syndata_jax.programs.plan import Plan, make_plan
 from syndata_jax.programs.settings import Settings, mechanism
 from syndata_jax.reporting import progress
+from syndata_jax.reporting.formats import counted
 
 
 def train_and_query(
@@ -48,6 +50,7 @@ def train_and_query(
     "version": __version__,
   }
   workdir = workdirs.open_workdir(path, identity)
+  guarantee.state(workdir, plan.paradigm.statement)
   if not (workdir / "split.npz").exists():
     data.save_split(workdir / "split.npz", plan.split)
   if not (workdir / "predictions.npz").exists():
@@ -68,7 +71,7 @@ def _train(
     stream(key, "synthesize"), plan.private
   )
   _describe(plan, settings, workdir, time.perf_counter() - start)
-  title = f"{settings.num_models} shadow models"
+  title = counted(settings.num_models, "model")
   with progress(title, settings.num_epochs, console) as advance:
 
     def on_epoch(report: EpochReport) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import jax
 from absl import flags, logging
 
+from syndata_jax.attack import GuaranteeBroken
 from syndata_jax.errors import UserError
 from syndata_jax.programs import config_file
 
@@ -19,8 +20,9 @@ _ALLOWED = {"bool": "true or false", "float": "a number", "int": "an integer"}
 def start(main: Callable[[], None]) -> None:
   """Parses the flags and runs `main`.
 
-  A mistake of the user ends in one line on standard error and exit code 2,
-  an interruption in exit code 130.
+  A mistake of the user ends in one line on standard error and exit code 2, a
+  guarantee that an audit has refuted in one line and 3, an interruption in
+  130.
   """
   program = pathlib.Path(sys.argv[0]).name
   try:
@@ -31,6 +33,9 @@ def start(main: Callable[[], None]) -> None:
   except UserError as error:
     print(f"{program}: {error}", file=sys.stderr)
     sys.exit(2)
+  except GuaranteeBroken as error:
+    print(f"{program}: guarantee broken: {error}", file=sys.stderr)
+    sys.exit(3)
   except KeyboardInterrupt:
     print(
       f"{program}: stopped; the same command continues the run",

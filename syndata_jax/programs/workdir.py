@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import operator
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -70,16 +72,25 @@ def _check_writable(workdir: pathlib.Path) -> None:
 def _refuse_other(
   workdir: pathlib.Path, there: dict[str, Any], here: dict[str, Any]
 ) -> None:
-  differing = [
-    f"{name} is {there.get(name)!r} there and {here.get(name)!r} here"
-    for name in sorted(there.keys() | here.keys())
-    if there.get(name) != here.get(name)
-  ]
+  differing = differences(there, here)
   if differing:
     raise UserError(
       f"--workdir={workdir}: holds another run ({'; '.join(differing)});"
       " name another folder"
     )
+
+
+def differences(
+  there: dict[str, Any],
+  here: dict[str, Any],
+  same: Callable[[Any, Any], bool] = operator.eq,
+) -> list[str]:
+  """Says of each field that differs what it is there and here."""
+  return [
+    f"{name} is {there.get(name)!r} there and {here.get(name)!r} here"
+    for name in sorted(there.keys() | here.keys())
+    if not same(there.get(name), here.get(name))
+  ]
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """What a person sees of a run: tables, figures, progress."""
 
 from syndata_jax.reporting.figures import loss_figure, roc_figure
+from syndata_jax.reporting.guarantee import Guarantee
 from syndata_jax.reporting.progress import progress
 from syndata_jax.reporting.stages import Stage, render_stages
 from syndata_jax.reporting.table import render, render_text
 
 __all__ = [
+  "Guarantee",
   "Stage",
   "loss_figure",
   "progress",

@@ -14,6 +14,13 @@ from rich.text import Text
 
 from syndata_jax.reporting import formats
 from syndata_jax.reporting.formats import counted, level, percent
+from syndata_jax.reporting.guarantee import (
+  Guarantee,
+  broken,
+  epsilon_table,
+  is_broken,
+)
+from syndata_jax.reporting.one_run import one_run_table, one_run_verdict
 from syndata_jax.reporting.variants import (
   describe,
   natural_width,
@@ -29,12 +36,14 @@ def render(
   attack: Mapping[str, Any],
   training: Mapping[str, Any] | None,
   console: Console,
+  guarantee: Guarantee | None = None,
 ) -> None:
   """Prints the report of one run.
 
   Args:
-    attack: the contents of `attack.json`: `headline`, `canaries` and, if
-      ordinary examples were audited, `average`. Rates are fractions.
+    attack: the contents of `attack.json`: `audit`, `headline`,
+      `epsilon_bound`, `canaries` and, if ordinary examples were audited,
+      `average`. Rates are fractions.
     training: how the models were made, or None when the logits came from a
       file: `dataset`, `paradigm`, `model`, `canary_kind`, `device`,
       `num_epochs`, `test_accuracy` (one fraction per model), `hours` (of
@@ -42,41 +51,59 @@ def render(
       device's peak, None where that is not known).
     console: where to; from 80 columns on every line fits. In fewer, lines of
       numbers are longer than the console, because a cut number is worse.
+    guarantee: None for a paradigm without.
   """
-  for block in _blocks(attack, training, console):
+  for block in _blocks(attack, training, console, guarantee):
     console.print(block, highlight=False, crop=False)
 
 
 def render_text(
-  attack: Mapping[str, Any], training: Mapping[str, Any] | None
+  attack: Mapping[str, Any],
+  training: Mapping[str, Any] | None,
+  guarantee: Guarantee | None = None,
 ) -> str:
   """The same report as plain text of 100 columns, for `report.txt`."""
   file = io.StringIO()
   # Without a colour system no escape code is written, whatever the shell asks.
   console = Console(file=file, width=_TEXT_WIDTH, color_system=None)
-  render(attack, training, console)
+  render(attack, training, console, guarantee)
   lines = [line.rstrip() for line in file.getvalue().splitlines()]
   return "\n".join(lines) + "\n"
 
 
-def _blocks(attack, training, console) -> Iterator[RenderableType]:
+def _blocks(attack, training, console, guarantee) -> Iterator[RenderableType]:
   canaries, average = attack["canaries"], attack.get("average")
   kind = None if training is None else training["canary_kind"]
+  bound, one_run = attack["epsilon_bound"], attack["audit"] == "one_run"
+  sentence = (
+    one_run_verdict(attack, kind) if one_run else verdict(canaries, kind)
+  )
   yield Rule("Privacy audit", style="dim")
-  yield Padding(Text(verdict(canaries, kind), style="bold"), 1)
-  for note in notes(attack):
+  yield Padding(Text(sentence, style="bold"), 1)
+  if is_broken(bound, guarantee):
+    yield Padding(
+      Text(broken(bound, guarantee), style="bold red"), (0, 1, 1, 1)
+    )
+  for note in [] if one_run else notes(attack):
     yield Padding(Text(f"Note: {note}", style="yellow"), (0, 1, 1, 1))
   yield _facts(_setting(attack["headline"], training))
   yield ""
-  yield _unsqueezed(_leakage(canaries, average), console)
+  leakage = one_run_table(attack) if one_run else _leakage(canaries, average)
+  yield _unsqueezed(leakage, console)
+  yield ""
+  yield _unsqueezed(epsilon_table(bound, guarantee), console)
+  if guarantee is not None:
+    yield ""
+    yield _facts({"Guarantee": guarantee.lines})
   if training is not None:
     yield ""
     yield _facts(_utility(training["test_accuracy"]) | _efficiency(training))
   for name, population in (("Canaries", canaries), ("Average case", average)):
     if population is not None:
       yield Padding(Text(_sizes(name, population), style="bold"), 1)
-      table = variants_table(population["attacks"], console)
-      yield _unsqueezed(table, console)
+      if not one_run:
+        table = variants_table(population["attacks"], console)
+        yield _unsqueezed(table, console)
 
 
 def _facts(facts: Mapping[str, Sequence[str]]) -> Table:

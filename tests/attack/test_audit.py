@@ -8,11 +8,13 @@ import pytest
 
 from syndata_jax.attack import (
   FPR_LEVELS,
+  EpsilonBound,
   PredictionFile,
   Predictions,
   attack,
   auc,
   balanced_accuracy,
+  epsilon_lower_bound,
   headline_scores,
   hinge_score,
   lira,
@@ -51,7 +53,14 @@ def _variants(population):
 def test_the_record():
   result = attack(_file(), replicates=20)
   headline = dict(attack="lira", score="hinge", variance="per_example", views=3)
-  assert list(result) == ["headline", "canaries", "average"]
+  assert list(result) == [
+    "audit",
+    "headline",
+    "epsilon_bound",
+    "canaries",
+    "average",
+  ]
+  assert result["audit"] == "shadow_models"
   assert result["headline"] == headline
   for name, examples in (("canaries", 20), ("average", 12)):
     population = dict(result[name])
@@ -100,7 +109,7 @@ def test_runs_every_variant_once_and_the_headline_first(views):
 def test_without_an_average_case_there_is_no_average():
   file = _file()
   alone = attack(file._replace(average=None), replicates=20)
-  assert list(alone) == ["headline", "canaries"]
+  assert list(alone) == ["audit", "headline", "epsilon_bound", "canaries"]
   # And the canaries' figures do not depend on what else is in the file.
   assert alone["canaries"] == attack(file, replicates=20)["canaries"]
 
@@ -121,6 +130,17 @@ def test_the_figures_are_those_of_the_parts():
     assert record["balanced_accuracy"]["value"] == best
     for level, figure in record["tpr_at_fpr"].items():
       assert figure["value"] == tpr_at_fpr(scores, member, float(level))
+
+
+def test_the_epsilon_bound_is_that_of_the_headline_on_the_canaries():
+  canaries = _file(gap=9.0).canaries
+  scores = headline_scores(canaries)
+  for delta in (1e-5, 1e-4):
+    expected = epsilon_lower_bound(scores, canaries.membership, delta)
+    assert expected.epsilon > 1
+    found = attack(_file(gap=9.0), replicates=2, delta=delta)["epsilon_bound"]
+    assert EpsilonBound(**found) == expected
+  assert attack(_file(), replicates=2)["epsilon_bound"]["delta"] == 1e-5
 
 
 def test_headline_scores_and_control_are_those_of_the_record():

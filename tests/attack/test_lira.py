@@ -45,7 +45,9 @@ def _unbalanced(rng, examples, models):
 @pytest.mark.parametrize("variance", ["per_example", "global"])
 @pytest.mark.parametrize("design", [_paired, _unbalanced])
 @pytest.mark.parametrize(
-  "shape", [(2, 6, 1), (4, 6, 3), (30, 8, 1), (12, 16, 18), (10, 33, 2)]
+  # The largest is more than one block of examples.
+  "shape",
+  [(2, 6, 1), (4, 6, 3), (30, 8, 1), (10, 33, 2), (60, 32, 18)],
 )
 def test_equals_the_double_loop(variance, design, shape):
   rng = np.random.default_rng(shape)
@@ -93,6 +95,23 @@ def test_an_outlier_spoils_no_fit_that_it_is_not_in():
       _reference(spoilt, membership, "per_example"),
       rtol=1e-10,
     )
+
+
+@pytest.mark.parametrize("size", [1e6, -1e6])
+@pytest.mark.parametrize("models", [6, 7, 12])
+def test_a_narrow_cluster_beside_an_outlier_keeps_its_width(models, size):
+  """Whoever is the outlier, and whatever lies beside the others."""
+  rng = np.random.default_rng(models)
+  membership = np.tile(np.arange(models) % 2 == 0, (models, 1))
+  # Multiples of 2^-20, which nothing rounds.
+  scores = np.round(rng.normal(0, 1, (models, models, 1)) * 1024) / 2**20
+  scores += np.where(membership, 3.0, -5.0)[:, :, None]
+  scores[np.arange(models), np.arange(models)] += size
+  np.testing.assert_allclose(
+    lira(scores, membership),
+    _reference(scores, membership, "per_example"),
+    rtol=1e-10,
+  )
 
 
 @pytest.mark.parametrize("variance", ["per_example", "global"])

@@ -147,6 +147,19 @@ def test_rows_of_membership_need_not_be_balanced(tmp_path):
   _assert_equal(load_predictions(tmp_path / "p.npz"), file)
 
 
+def test_one_model_needs_one_of_each_side_in_its_column(tmp_path):
+  one = _predictions(0, Q, 1)
+  one.membership[:] = (np.arange(Q) == 2)[:, None]
+  save_predictions(tmp_path / "p.npz", PredictionFile(one))
+  _assert_equal(load_predictions(tmp_path / "p.npz"), PredictionFile(one))
+  for membership in (np.zeros((Q, 1), bool), np.ones((Q, 1), bool)):
+    np.savez(tmp_path / "p.npz", **one._asdict() | {"membership": membership})
+    assert re.match(
+      r"membership has \d members among 5 examples of one model",
+      _refusal(tmp_path / "p.npz"),
+    )
+
+
 def _put(name, place, value):
   def change(arrays):
     changed = arrays[name].copy()

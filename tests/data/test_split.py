@@ -6,7 +6,12 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syndata_jax.data import load_split, make_split, save_split
+from syndata_jax.data import (
+  load_split,
+  make_coin_split,
+  make_split,
+  save_split,
+)
 from syndata_jax.data.split import KINDS
 from syndata_jax.errors import UserError
 
@@ -117,6 +122,86 @@ def test_drawn_labels_are_uniform(kind, allowed):
     counts = np.bincount(distance, minlength=5)
     assert np.flatnonzero(counts).tolist() == list(allowed)
     assert scipy.stats.chisquare(counts[list(allowed)]).pvalue > 1e-4
+
+
+def coin_split_of(**changes):
+  arguments = dict(
+    labels=LABELS, num_canaries=11, num_classes=5, kind="mislabelled", seed=0
+  )
+  return make_coin_split(**(arguments | changes))
+
+
+def test_a_coin_split_has_one_model_and_the_examples_of_the_other_split():
+  coins = coin_split_of(num_average=7)
+  assert coins.membership.shape == (11, 1)
+  assert coins.average_membership.shape == (7, 1)
+  out = np.concatenate(
+    [
+      coins.canary_index[~coins.membership[:, 0]],
+      coins.average_index[~coins.average_membership[:, 0]],
+    ]
+  )
+  members = np.setdiff1d(np.arange(60), out)
+  np.testing.assert_array_equal(coins.members, members[None])
+  assert coins.members.dtype == np.int32
+  shadows = split_of(num_canaries=12, num_average=8)
+  canaries = shadows.canary_index[:11]
+  np.testing.assert_array_equal(coins.canary_index, canaries)
+  np.testing.assert_array_equal(coins.average_index, shadows.average_index[:7])
+  np.testing.assert_array_equal(
+    coins.labels[canaries], shadows.labels[canaries]
+  )
+
+
+def test_coins_of_a_smaller_audit_are_a_prefix():
+  small, large = coin_split_of(), coin_split_of(num_canaries=30, num_average=9)
+  np.testing.assert_array_equal(small.membership, large.membership[:11])
+  other = coin_split_of(num_canaries=30, seed=1)
+  assert (other.membership != large.membership).any()
+
+
+def test_coins_are_fair_and_independent():
+  coins = coin_split_of(
+    labels=np.zeros(40_000, int),
+    num_canaries=20_000,
+    num_average=20_000,
+    kind="clean",
+  )
+  for own in (coins.membership[:, 0], coins.average_membership[:, 0]):
+    # Three neighbours at a time: eight outcomes, each as likely.
+    triples = own[:19_998].reshape(-1, 3) @ [1, 2, 4]
+    counts = np.bincount(triples, minlength=8)
+    assert scipy.stats.chisquare(counts).pvalue > 1e-4
+  both = coins.membership[:, 0] * 2 + coins.average_membership[:, 0]
+  assert scipy.stats.chisquare(np.bincount(both)).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"num_canaries": 1}, "num_canaries=1: must be at least 2"),
+    ({"num_average": 1}, "num_average=1: must be at least 2"),
+    ({"num_average": -1}, "num_average=-1: must be at least 2"),
+    ({"num_canaries": 10**12}, "must be at most 60 together"),
+    ({"kind": "noisy"}, "canary_kind=noisy: must be one of mislabelled, "),
+  ],
+)
+def test_a_mistake_in_a_coin_split_names_its_field(changes, message):
+  with pytest.raises(UserError, match=message):
+    coin_split_of(**changes)
+
+
+def test_coins_that_fell_alike_are_refused():
+  refused = 0
+  for seed in range(30):
+    try:
+      split = coin_split_of(num_canaries=2, seed=seed)
+    except UserError as error:
+      assert str(error).startswith("num_canaries=2: all coins fell alike")
+      refused += 1
+    else:
+      assert split.membership.sum() == 1
+  assert 5 < refused < 25
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -66,7 +66,7 @@ _MODELS = r"convnet, resnet18, wide_resnet"
     ("model_options={'width':-1}", r"model_options=.*-1.*convnet"),
     ("model_options={'num_classes':3}", r"model_options=.*num_classes"),
     ("model_options={'norm':'layer'}", r"norm='layer': must be one of batch"),
-    ("foo=1", r"config field foo: must be one of augment, batch_size"),
+    ("foo=1", r"config field foo: must be one of audit, augment, batch"),
     ("performance.foo=1", r"field performance.foo: must be .*chunk"),
     ("num_epochs=two", r"--config.num_epochs=two: must be an integer"),
     ("num_epochs=2.5", r"--config.num_epochs=2.5: must be an integer"),

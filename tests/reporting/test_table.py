@@ -52,8 +52,18 @@ def population(first, nonmembers=8000):
 @pytest.fixture
 def attack():
   return {
+    "audit": "shadow_models",
     "headline": dict(
       attack="lira", score="hinge", variance="per_example", views=18
+    ),
+    "epsilon_bound": dict(
+      epsilon=3.21987,
+      neighbours="replace_one",
+      delta=1e-5,
+      confidence=0.95,
+      coins=8000,
+      guesses=1000,
+      correct=981,
     ),
     "canaries": population([0.998, 0.9981, 0.9987, 0.99975, 1.0, 1.0]),
     "average": population([0.1336, 0.15, 0.18, 0.2113, 0.25, 0.33]),

@@ -1,0 +1,218 @@
+"""The audit checks what DP-SGD promises, and known bugs do not pass."""
+
+import json
+import math
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from syndata_jax.privacy import PrivacyStatement, SubsampledGaussian
+from syndata_jax.programs import guarantee
+
+# Nothing hides what the networks memorise: few examples, nearly full batches,
+# many steps, no augmentation, the last parameters.
+_PRIVATE = """
+from syndata_jax.programs.settings import defaults
+
+
+def get_config():
+  config = defaults("dpsgd")
+  config.paradigm = "dpsgd"
+  config.dataset = "digits"
+  config.model = "convnet"
+  config.model_options = {"width": 16, "depth": 1}
+  config.schedule = "cosine"
+  config.weight_decay = 0.0
+  config.augment = False
+  config.epsilon = 0.3
+  config.delta = 1e-4
+  config.augmentation_multiplicity = 1
+  config.ema_decay = 0.0
+  config.performance.checkpoint_every = 1000
+  return config
+"""
+_SHADOWS = dict(
+  num_models=8,
+  num_train=120,
+  num_canaries=60,
+  batch_size=45,
+  num_epochs=50,
+  clip_norm=10.0,
+  learning_rate=0.2,
+)
+_ONE_RUN = dict(
+  audit="one_run",
+  num_train=250,
+  num_canaries=100,
+  batch_size=190,
+  num_epochs=120,
+  clip_norm=2.0,
+  learning_rate=0.8,
+)
+
+
+@pytest.fixture(scope="module")
+def private(tmp_path_factory):
+  path = tmp_path_factory.mktemp("configs") / "private.py"
+  path.write_text(_PRIVATE)
+  return path
+
+
+@pytest.fixture(scope="module")
+def audit(start, private):
+  def run(workdir, **fields):
+    overrides = [f"--config.{name}={value}" for name, value in fields.items()]
+    return start(f"--config={private}", f"--workdir={workdir}", *overrides)
+
+  return run
+
+
+@pytest.fixture(scope="module")
+def honest(audit, tmp_path_factory):
+  """One model, with all its noise."""
+  workdir = tmp_path_factory.mktemp("runs") / "honest"
+  ended = audit(workdir, **_ONE_RUN)
+  assert ended.code == 0, ended.err
+  return workdir, ended
+
+
+def _claim_and_bound(workdir):
+  found = json.loads((workdir / "attack.json").read_text())
+  return json.loads((workdir / "privacy.json").read_text()), found[
+    "epsilon_bound"
+  ]
+
+
+def _single_spaced(text):
+  return " ".join(text.split())
+
+
+def test_the_guarantee_is_stated_and_the_claim_reported(honest):
+  workdir, ended = honest
+  stated, bound = _claim_and_bound(workdir)
+  assert stated["epsilon"] == pytest.approx(0.3, rel=1e-3)
+  assert stated["epsilon"] <= 0.3 < stated["replace_one_epsilon"]
+  assert stated["steps"] == 120
+  assert stated["clip_norm"] == 2.0
+  assert bound["delta"] == stated["delta"] == 1e-4
+  report = _single_spaced((workdir / "report.txt").read_text())
+  assert report in _single_spaced(ended.out)
+  for line in guarantee.stated(workdir).lines():
+    assert line in report
+  row = report.split("one example added or removed ")[1].split()
+  assert [float(row[0]), row[2]] == [pytest.approx(0.3, rel=1e-3), "95%"]
+  assert float(row[1]) == pytest.approx(bound["epsilon"], rel=1e-3)
+  assert ended.err == ""
+
+
+def test_a_resumed_run_keeps_its_guarantee(honest, audit):
+  workdir, _ = honest
+  path = workdir / "privacy.json"
+  before = path.read_text()
+  there = json.loads(before)
+  # Another version of the accounting, a little off in the last digits.
+  path.write_text(
+    json.dumps(there | {"epsilon": there["epsilon"] * (1 + 1e-9)})
+  )
+  assert audit(workdir, **_ONE_RUN).code == 0
+  path.write_text(json.dumps(there | {"steps": 2, "noise_multiplier": 0.5}))
+  ended = audit(workdir, **_ONE_RUN)
+  assert ended.code == 2
+  assert ended.err.count("\n") == 1
+  assert str(path) in ended.err
+  assert "steps is 2 there and 120 here" in ended.err
+  assert "noise_multiplier is 0.5 there" in ended.err
+  assert "clip_norm" not in ended.err
+  path.write_text("{}")
+  ended = audit(workdir, **_ONE_RUN)
+  assert ended.code == 2 and "steps is None there" in ended.err
+  path.unlink()
+  assert audit(workdir, **_ONE_RUN).code == 0
+  assert path.read_text() == before
+
+
+def _statement(**changes):
+  fields = dict(
+    mechanism="m",
+    sampling="poisson",
+    sample_rate=0.5,
+    clip_norm=1.0,
+    noise_multiplier=0.0,
+    steps=3,
+    epsilon=math.inf,
+    replace_one_epsilon=math.inf,
+    delta=1e-5,
+    public=("a", "b"),
+  )
+  return PrivacyStatement(**(fields | changes))
+
+
+def test_a_statement_without_a_finite_epsilon_comes_back(tmp_path):
+  guarantee.state(tmp_path, _statement())
+  json.loads(
+    (tmp_path / "privacy.json").read_text(), parse_constant=pytest.fail
+  )
+  assert guarantee.stated(tmp_path) == _statement()
+
+
+def test_a_run_without_a_guarantee_states_nothing(tmp_path, finished):
+  guarantee.state(tmp_path, None)
+  assert list(tmp_path.iterdir()) == []
+  assert guarantee.stated(tmp_path) is None
+  assert not (finished.workdir / "privacy.json").exists()
+  found = json.loads((finished.workdir / "attack.json").read_text())
+  assert found["epsilon_bound"]["delta"] == 1e-5
+  assert "none" in finished.ended.out.split("one example replaced")[1]
+
+
+def _assert_broken(ended, workdir):
+  stated, bound = _claim_and_bound(workdir)
+  claim = stated[
+    "replace_one_epsilon" if bound["neighbours"] == "replace_one" else "epsilon"
+  ]
+  assert bound["epsilon"] > 1.5 * claim
+  assert ended.code == 3
+  assert ended.err.startswith("syndata-audit: guarantee broken: epsilon is at")
+  assert ended.err.count("\n") == 1
+  assert f"above the claimed {claim:.3g} ({bound['neighbours']}" in ended.err
+  report = _single_spaced((workdir / "report.txt").read_text())
+  assert "The guarantee is broken: epsilon is at least" in report
+  assert report in _single_spaced(ended.out)
+
+
+def test_forgotten_noise_is_found(audit, tmp_path, monkeypatch):
+  monkeypatch.setattr(
+    SubsampledGaussian,
+    "noise",
+    lambda self, key, tree: jax.tree.map(jnp.zeros_like, tree),
+  )
+  ended = audit(tmp_path / "run", **_SHADOWS)
+  _, bound = _claim_and_bound(tmp_path / "run")
+  assert bound["neighbours"] == "replace_one"
+  assert bound["coins"] == 8 * 30
+  _assert_broken(ended, tmp_path / "run")
+  # It stays broken, however often one looks.
+  _assert_broken(audit(tmp_path / "run", **_SHADOWS), tmp_path / "run")
+
+
+def test_noise_for_the_mean_on_the_sum_is_found(audit, tmp_path, monkeypatch):
+  """The sensitivity is off by the batch size."""
+  right = SubsampledGaussian.noise
+
+  def wrong(self, key, tree):
+    noise = right(self, key, tree)
+    return jax.tree.map(lambda leaf: leaf / self.expected_batch, noise)
+
+  monkeypatch.setattr(SubsampledGaussian, "noise", wrong)
+  ended = audit(tmp_path / "run", **_ONE_RUN)
+  _, bound = _claim_and_bound(tmp_path / "run")
+  assert bound["neighbours"] == "add_or_remove_one"
+  assert bound["coins"] == 100
+  _assert_broken(ended, tmp_path / "run")
+
+
+def test_the_same_shadows_pass_with_their_noise(audit, tmp_path):
+  ended = audit(tmp_path / "run", **_SHADOWS)
+  assert ended.code == 0, ended.err
+  assert "broken" not in ended.out
