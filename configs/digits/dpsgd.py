@@ -35,7 +35,7 @@ def get_config(setting="strict"):
   if setting == "strict":
     config.batch_size = 256
     config.num_epochs = 60
-    config.learning_rate = 2.0
+    config.learning_rate = 8.0
     config.epsilon = 8.0
   else:
     config.batch_size = 64

@@ -16,6 +16,10 @@ _SETTINGS = {
   "jax_persistent_cache_min_entry_size_bytes": -1,
 }
 
+# Programs from the cache live as long as the process: after freeing them,
+# PyTorch in the same process was seen to stop with a corrupted heap.
+_LOADED: list[jax.stages.Compiled] = []
+
 
 def twice(
   lower: Callable[[], jax.stages.Lowered],
@@ -32,7 +36,8 @@ def twice(
   """
   with tempfile.TemporaryDirectory() as folder, _cache_in(folder):
     compiled, first = _compile(lower)
-    _, again = _compile(lower)
+    loaded, again = _compile(lower)
+  _LOADED.append(loaded)
   return compiled, Compilation(first, again)
 
 

@@ -60,6 +60,6 @@ def test_a_model_never_sees_what_it_does_not_own():
 
 def test_an_unknown_paradigm_is_named():
   with pytest.raises(
-    UserError, match="paradigm='sgd': must be one of dpsgd, undef"
+    UserError, match="paradigm='sgd': must be one of coreset, dpsgd"
   ):
     paradigms.create("sgd", engine(), None, private())

@@ -4,6 +4,7 @@
 for the networks of this package, and forms none where that is faster.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -84,9 +85,25 @@ def clipped_sum(
     clip_norm: above 0.
     method: one of `METHODS`.
   """
-  if method == "formed":
-    return _formed(engine, params, images, labels, valid, clip_norm)
-  return _ghost(engine, params, images, labels, valid, clip_norm)
+  if method == "auto":
+    method = cheaper(engine, params, images.shape[2:])
+  form = _formed if method == "formed" else _ghost
+  return form(engine, params, images, labels, valid, clip_norm)
+
+
+def cheaper(engine: Engine, params: Any, image_shape: tuple[int, ...]) -> str:
+  """The way that touches less memory, and was measured to be faster.
+
+  A formed gradient has as many numbers as the network; the other way reads
+  once more what the layers read and wrote, K times over. So gradients are
+  formed where the network has fewer parameters than its layers write for one
+  image: wide images, few channels.
+  """
+  image = jnp.zeros((1, *image_shape), engine.dtype)
+  outputs = tape.outputs(engine.model, params, image)
+  written = sum(math.prod(y.shape) for y in outputs.values())
+  size = sum(leaf.size for leaf in jax.tree.leaves(params))
+  return "formed" if size < written else "ghost"
 
 
 def _ghost(engine, params, images, labels, valid, clip_norm) -> Clipped:

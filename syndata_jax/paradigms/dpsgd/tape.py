@@ -28,6 +28,14 @@ class Entry(NamedTuple):
   g: jax.Array  # the gradient of the sum of losses by what it wrote, [B,...]
 
 
+class _Seen(NamedTuple):
+  """One layer on the way forwards."""
+
+  module: nn.Module
+  x: jax.Array
+  y: jax.Array
+
+
 def record(
   model: nn.Module,
   params: Any,
@@ -50,46 +58,63 @@ def record(
     ValueError: a parameter belongs to no known layer, or a layer is applied
       twice.
   """
-
-  def run(offsets: dict[Path, jax.Array]):
-    seen: dict[Path, tuple[nn.Module, jax.Array, Any]] = {}
-
-    def watch(call, args, kwargs, context):
-      y = call(*args, **kwargs)
-      module = context.module
-      if context.method_name != "__call__" or type(module) not in LAYERS:
-        return y
-      if module.path in seen:
-        raise ValueError(f"layer {'/'.join(module.path)} is applied twice")
-      seen[module.path] = module.clone(parent=None), args[0], y
-      # Adding nothing makes the result a place to differentiate at.
-      return y + offsets[module.path] if module.path in offsets else y
-
-    with nn.intercept_methods(watch):
-      logits: Any = model.apply({"params": params}, images, True)
-    total, rest = losses(logits)
-    return total, (rest, seen)
-
-  shapes: dict[Path, jax.ShapeDtypeStruct] = {}
-
-  def trace():
-    for path, (_, _, y) in run({})[1][1].items():
-      shapes[path] = jax.ShapeDtypeStruct(y.shape, y.dtype)
-
-  jax.eval_shape(trace)
   modules: dict[Path, nn.Module] = {}
 
   def loss(offsets):
-    total, (rest, seen) = run(offsets)
-    modules.update({path: module for path, (module, _, _) in seen.items()})
-    return total, (rest, {path: x for path, (_, x, _) in seen.items()})
+    logits, seen = _forward(model, params, images, offsets)
+    modules.update({path: layer.module for path, layer in seen.items()})
+    total, rest = losses(logits)
+    return total, (rest, {path: layer.x for path, layer in seen.items()})
 
-  zeros = {path: _own_zeros(y, params) for path, y in shapes.items()}
+  zeros = {
+    path: _own_zeros(y, params)
+    for path, y in outputs(model, params, images).items()
+  }
   gradients, (rest, inputs) = jax.grad(loss, has_aux=True)(zeros)
   _check_complete(params, modules)
   return {
     path: Entry(modules[path], inputs[path], gradients[path]) for path in zeros
   }, rest
+
+
+def outputs(
+  model: nn.Module, params: Any, images: jax.Array
+) -> dict[Path, jax.ShapeDtypeStruct]:
+  """Shapes of what every layer writes; nothing is computed."""
+
+  def written(params, images):
+    _, seen = _forward(model, params, images, {})
+    return {"/".join(path): layer.y for path, layer in seen.items()}
+
+  shapes = jax.eval_shape(written, params, images)
+  return {tuple(path.split("/")): shape for path, shape in shapes.items()}
+
+
+def _forward(
+  model: nn.Module,
+  params: Any,
+  images: jax.Array,
+  offsets: dict[Path, jax.Array],
+) -> tuple[Any, dict[Path, _Seen]]:
+  """Logits and layers; each result is moved by its offset of zeros.
+
+  Adding nothing makes the result a place to differentiate at.
+  """
+  seen: dict[Path, _Seen] = {}
+
+  def watch(call, args, kwargs, context):
+    y = call(*args, **kwargs)
+    module = context.module
+    if context.method_name != "__call__" or type(module) not in LAYERS:
+      return y
+    if module.path in seen:
+      raise ValueError(f"layer {'/'.join(module.path)} is applied twice")
+    seen[module.path] = _Seen(module.clone(parent=None), args[0], y)
+    return y + offsets[module.path] if module.path in offsets else y
+
+  with nn.intercept_methods(watch):
+    logits = model.apply({"params": params}, images, True)
+  return logits, seen
 
 
 def _own_zeros(shape: jax.ShapeDtypeStruct, params: Any) -> jax.Array:

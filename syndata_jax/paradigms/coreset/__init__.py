@@ -1,0 +1,88 @@
+"""Coreset selection: learning from a chosen part of the private data.
+
+Every shadow model chooses among its own members, by what its own selection
+networks make of them, or at random. What is kept is real and unchanged, so a
+canary that is kept is as exposed as without any defence.
+"""
+
+import functools
+
+import jax
+import numpy as np
+
+from syndata_jax.data.training_set import TrainingSet
+from syndata_jax.ensemble import Engine, sgd
+from syndata_jax.ensemble.recipe import steps_per_epoch
+from syndata_jax.keys import stream
+from syndata_jax.paradigms.coreset.budget import groups, quotas
+from syndata_jax.paradigms.coreset.forgetting import forgetting_counts
+from syndata_jax.paradigms.coreset.judging import judge
+from syndata_jax.paradigms.coreset.options import METHODS, Options
+from syndata_jax.paradigms.coreset.ranking import highest, random_orders
+from syndata_jax.paradigms.coreset.selected import selected, selected_share
+from syndata_jax.paradigms.interface import Paradigm, Private, private_data
+
+__all__ = [
+  "METHODS",
+  "Options",
+  "forgetting_counts",
+  "make",
+  "select",
+  "selected",
+  "selected_share",
+]
+
+
+def make(engine: Engine, options: Options, private: Private) -> Paradigm:
+  """Chooses first, then learns by the engine's recipe.
+
+  Raises:
+    UserError: more examples than a class has in some model, a fraction of
+      nothing, or a batch larger than what one model keeps.
+  """
+  steps_per_epoch(engine.recipe, int(quotas(options, private)[0].sum()))
+  return Paradigm(
+    engine,
+    functools.partial(select, engine, options),
+    functools.partial(sgd, engine),
+  )
+
+
+def select(
+  engine: Engine, options: Options, key: jax.Array, private: Private
+) -> TrainingSet:
+  """The private pool, with fewer rows for each model.
+
+  The highest scores of each group are kept. Equal scores are in a random
+  order of each model's own; the random method has equal scores alone.
+
+  Args:
+    engine: its network and recipe also judge the examples.
+    options: method and size.
+    key: root of every draw of the selection.
+    private: of all models.
+
+  Returns:
+    The pool as it is, `members` i32[M,m] ascending.
+
+  Raises:
+    UserError: see `make`.
+  """
+  everything = private_data(key, private)
+  members, quota = private.members, quotas(options, private)
+  group, scores = groups(options, private), np.zeros(members.shape, np.float32)
+  if options.method != "random":
+    scores = judge(
+      engine,
+      options,
+      stream(key, "selection"),
+      everything,
+      group,
+      int(quota.max()),
+    )
+  order = random_orders(stream(key, "ties"), *members.shape)
+  kept = [
+    own[highest(*of_model)]
+    for own, *of_model in zip(members, scores, group, quota, order, strict=True)
+  ]
+  return everything._replace(members=np.stack(kept))

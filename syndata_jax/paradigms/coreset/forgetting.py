@@ -1,0 +1,161 @@
+"""Forgetting events: learnt once, wrong the next time it was met.
+
+An example is judged each time it enters a batch, before the update, by the
+network in training mode. An event is a wrong answer right after a right one;
+nothing was right before the first meeting. Source: Toneva et al., arXiv
+1812.05159, section 3.1.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from syndata_jax.data.training_set import TrainingSet
+from syndata_jax.ensemble import Engine, Learner, sgd
+from syndata_jax.ensemble.epoch import Metrics, Own, Pool, shuffled_batches
+from syndata_jax.ensemble.recipe import optimizer, steps_per_epoch
+from syndata_jax.ensemble.state import ModelState
+from syndata_jax.errors import UserError
+from syndata_jax.keys import stream
+
+CONVENTIONS = ("max", "zero")
+
+
+class History(NamedTuple):
+  """What is remembered of the meetings so far; nothing of size T x N."""
+
+  right: jax.Array  # bool[N], the answer of the last meeting
+  learned: jax.Array  # bool[N], whether any answer was right
+  events: jax.Array  # i32[N]
+
+
+class Recorded(NamedTuple):
+  """One model in training, and what it learnt and forgot."""
+
+  model: ModelState
+  history: History
+
+
+def check_convention(never_learned: str) -> None:
+  """Raises UserError unless the name is one of `CONVENTIONS`."""
+  if never_learned not in CONVENTIONS:
+    raise UserError(
+      f"never_learned={never_learned!r}: must be one of"
+      f" {', '.join(CONVENTIONS)}"
+    )
+
+
+def forgetting_counts(
+  correct: jax.typing.ArrayLike, never_learned: str = "max"
+) -> jax.Array:
+  """Forgetting events of every example.
+
+  Args:
+    correct: bool[T,N], the answers at T meetings.
+    never_learned: the count of an example that was never right: "max" is T,
+      above any number of events (Toneva et al.); "zero" is 0, as if it had
+      never been forgotten (DeepCore, Guo et al., arXiv 2204.08499).
+
+  Returns:
+    f32[N].
+
+  Raises:
+    UserError: another convention.
+  """
+  correct = jnp.asarray(correct, bool)
+  history, _ = lax.scan(
+    lambda history, now: (meet(history, now), None),
+    nothing_met(correct.shape[1]),
+    correct,
+  )
+  return counts(history, correct.shape[0], never_learned)
+
+
+def nothing_met(size: int) -> History:
+  """The history of N examples before training."""
+  never = jnp.zeros(size, bool)
+  return History(never, never, jnp.zeros(size, jnp.int32))
+
+
+def meet(history: History, right: jax.Array) -> History:
+  """Adds one meeting of every example, bool[N]."""
+  return History(
+    right, history.learned | right, history.events + (history.right & ~right)
+  )
+
+
+def counts(history: History, meetings: int, never_learned: str) -> jax.Array:
+  """The score f32[...,N] of a history; see `forgetting_counts`."""
+  check_convention(never_learned)
+  unlearned = meetings if never_learned == "max" else 0
+  return jnp.where(history.learned, history.events, unlearned).astype(
+    jnp.float32
+  )
+
+
+def recording_sgd(engine: Engine, training_set: TrainingSet) -> Learner:
+  """SGD by the engine's recipe on untouched images, with a history.
+
+  The trained state is a `Recorded` whose history has a place for each of the
+  model's members, in their order.
+
+  Raises:
+    UserError: a batch larger than one model's data.
+  """
+  plain, size = sgd(engine, training_set), training_set.members.shape[1]
+  batch = engine.recipe.batch_size
+  steps = steps_per_epoch(engine.recipe, size)
+  rule = optimizer(engine.recipe, steps)
+
+  def init(key: jax.Array) -> Recorded:
+    return Recorded(plain.init(key), nothing_met(size))
+
+  def epoch(state: Recorded, own: Own, pool: Pool):
+    key = stream(own.key, "order")
+    key = jax.random.fold_in(key, state.model.step // steps)
+    places = shuffled_batches(key, jnp.arange(size), batch, steps)
+
+    def step(model: ModelState, batch: jax.Array):
+      rows = own.members[batch]
+      return _step(engine, rule, model, pool.images[rows], pool.labels[rows])
+
+    model, (losses, right) = lax.scan(step, state.model, places)
+    # Those who fill up the last batch have been met before in this epoch.
+    met, first = places.reshape(-1)[:size], right.reshape(-1)[:size]
+    now = jnp.zeros(size, bool).at[met].set(first)
+    metrics = Metrics(losses.mean(), right.mean(dtype=jnp.float32))
+    return Recorded(model, meet(state.history, now)), metrics
+
+  return plain._replace(init=init, epoch=epoch, finish=lambda state: state)
+
+
+def _step(
+  engine: Engine,
+  rule: optax.GradientTransformation,
+  model: ModelState,
+  images: jax.Array,
+  labels: jax.Array,
+) -> tuple[ModelState, tuple[jax.Array, jax.Array]]:
+  """One update; (losses f32[B], right bool[B]) are those before it."""
+
+  def loss(params: Any):
+    logits, updated = engine.model.apply(
+      {"params": params, "batch_stats": model.batch_stats},
+      engine.normalise(images),
+      True,
+      mutable=["batch_stats"],
+    )
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    right = jnp.argmax(logits, axis=-1) == labels
+    return losses.mean(), (updated.get("batch_stats", {}), losses, right)
+
+  gradient, (batch_stats, losses, right) = jax.grad(loss, has_aux=True)(
+    model.params
+  )
+  update, opt_state = rule.update(gradient, model.optimizer, model.params)
+  params = optax.apply_updates(model.params, update)
+  after = ModelState(model.step + 1, params, batch_stats, opt_state)
+  return after, (losses, right)

@@ -1,0 +1,208 @@
+"""The whole paradigm, on small data and on digits."""
+
+import dataclasses
+
+import ensembles
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from syndata_jax import data, models, paradigms
+from syndata_jax.data.training_set import TrainingSet
+from syndata_jax.ensemble import Engine, Recipe, make_layout, predict
+from syndata_jax.ensemble.epoch import Own, Pool
+from syndata_jax.errors import UserError
+from syndata_jax.paradigms import coreset
+from syndata_jax.paradigms.coreset.judging import judge
+from syndata_jax.paradigms.coreset.outputs import outputs, over_members
+
+KEY = jax.random.key(4)
+
+
+def options(method, **fields):
+  chosen = {"fraction": 0.5, "selection_epochs": 3, "selection_networks": 1}
+  return coreset.Options(method=method, **chosen | fields)
+
+
+def drawn():
+  return paradigms.Private(*ensembles.training_set(2), ensembles.CLASSES)
+
+
+def small_engine(num_models=2):
+  network = models.create("convnet", ensembles.CLASSES, width=2, depth=1)
+  engine = ensembles.engine(num_models, devices=jax.devices()[:1])
+  return engine._replace(model=network)
+
+
+def synthesize(private, chosen):
+  engine = small_engine(len(private.members))
+  paradigm = paradigms.create("coreset", engine, chosen, private)
+  return paradigm.synthesize(KEY, private)
+
+
+def test_random_keeps_its_share_independently_in_every_model():
+  rng = np.random.default_rng(0)
+  num_models, size, fraction = 60, 200, 0.3
+  private = paradigms.Private(
+    np.zeros((size, 8, 8, 1), np.uint8),
+    rng.integers(0, 3, size).astype(np.int32),
+    np.tile(np.arange(size, dtype=np.int32), (num_models, 1)),
+    3,
+  )
+  found = synthesize(private, options("random", fraction=fraction))
+  kept = coreset.selected(found.members, np.arange(size))  # [size, models]
+  assert (kept.sum(axis=0) == 60).all()
+  # Each example: binomial over the models; five deviations either way.
+  deviation = np.sqrt(fraction * (1 - fraction) / num_models)
+  assert abs(kept.mean(axis=1) - fraction).max() < 5 * deviation
+  assert kept.mean(axis=1).std() == pytest.approx(deviation, rel=0.3)
+  # Pairs of models share fraction^2 of the examples.
+  shared = (kept.T.astype(int) @ kept.astype(int)) / size
+  apart = ~np.eye(num_models, dtype=bool)
+  assert shared[apart].mean() == pytest.approx(fraction**2, abs=0.005)
+  assert shared[apart].max() < 0.17
+
+
+@pytest.mark.parametrize(
+  "method", ["random", "forgetting", "margin", "herding", "k_center"]
+)
+def test_sets_are_balanced_and_blind_to_other_models(method):
+  """Other images of the rows of model 0 alone move nothing of model 1."""
+  private, chosen = drawn(), options(method)
+  before = synthesize(private, chosen)
+  np.testing.assert_array_equal(before.images, private.images)
+  assert before.members.shape == (2, 12)
+  for own, kept in zip(private.members, before.members, strict=True):
+    assert set(kept) <= set(own) and len(set(kept)) == 12
+    share = np.bincount(private.labels[own], minlength=3) / 2
+    got = np.bincount(private.labels[kept], minlength=3)
+    assert (abs(got - share) <= 1).all()
+
+  exclusive = np.setdiff1d(*private.members)
+  private.images[exclusive] = 255 - private.images[exclusive]
+  after = synthesize(private, chosen)
+  np.testing.assert_array_equal(after.members[1], before.members[1])
+  if method in ("margin", "herding"):  # the change is seen where it belongs
+    assert (after.members[0] != before.members[0]).any()
+
+
+def test_scores_are_the_mean_over_networks_that_differ():
+  private, engine = drawn(), small_engine()
+  everything = TrainingSet(*private[:3])
+  group = private.labels[private.members]
+
+  def judged(number):
+    chosen = options("el2n", selection_epochs=1, selection_networks=number)
+    return judge(engine, chosen, KEY, everything, group, 4)
+
+  first, mean = judged(1), judged(2)
+  second = 2 * mean - first
+  assert abs(second - first).max() > 0.05  # and yet a norm of errors
+  assert (second >= 0).all() and (second <= np.sqrt(2)).all()
+
+
+def test_selection_has_a_constant_rate_and_no_augmentation():
+  """Whatever the schedule and the views of the final training are."""
+  private, engine = drawn(), small_engine()
+  everything = TrainingSet(*private[:3])
+  group = private.labels[private.members]
+  other = dataclasses.replace(
+    engine.recipe,
+    num_epochs=9,
+    schedule="cosine",
+    warmup_epochs=0.0,
+    shift=0,
+    flip=False,
+  )
+  first, second = (
+    judge(tools, options("margin"), KEY, everything, group, 4)
+    for tools in (engine, engine._replace(recipe=other))
+  )
+  np.testing.assert_array_equal(first, second)
+
+
+def test_outputs_are_what_the_last_layer_reads_and_writes():
+  private, engine = drawn(), small_engine()
+  images = engine.normalise(jnp.asarray(private.images))
+  trained = engine.model.init(KEY, images, False)
+  pool = Pool(jnp.asarray(private.images), jnp.asarray(private.labels))
+  own = Own(KEY, jnp.asarray(private.members[1]))
+  embedding, logits, labels = (
+    over_members(lambda x, y, part=part: part(x, y), own, pool)
+    for part in (
+      lambda x, y: outputs(engine, trained, x).embedding,
+      lambda x, y: outputs(engine, trained, x).logits,
+      lambda x, y: y,
+    )
+  )
+  want = engine.model.apply(trained, images[own.members], False)
+  last = trained["params"]["Classifier_0"]["Dense_0"]
+  assert embedding.shape == (ensembles.OWN, 32)
+  np.testing.assert_allclose(logits, want, atol=1e-5)
+  np.testing.assert_allclose(
+    embedding @ last["kernel"] + last["bias"], want, atol=1e-5
+  )
+  np.testing.assert_array_equal(labels, private.labels[private.members[1]])
+
+
+def test_selected_by_hand():
+  members = np.array([[0, 2, 5], [1, 2, 3]])
+  kept = coreset.selected(members, np.array([5, 2, 4]))
+  assert kept.tolist() == [[True, False], [True, True], [False, False]]
+  membership = np.array([[True, False], [True, True], [False, True]])
+  assert coreset.selected_share(kept, membership).tolist() == [1.0, 0.5]
+
+
+def test_a_batch_larger_than_the_selection_is_refused():
+  engine = small_engine()
+  engine = engine._replace(
+    recipe=dataclasses.replace(engine.recipe, batch_size=20)
+  )
+  with pytest.raises(
+    UserError, match="batch_size=20: must not exceed the 12 examples"
+  ):
+    paradigms.create("coreset", engine, options("random"), drawn())
+
+
+@pytest.fixture(scope="module")
+def digits():
+  """Two models, 400 real scans, 40 mislabelled canaries."""
+  source = data.subset(data.load("digits"), 400, 0)
+  split = data.make_split(
+    source.train_labels, 40, 2, source.num_classes, "mislabelled", 0
+  )
+  private = paradigms.Private(
+    source.train_images, split.labels, split.members, source.num_classes
+  )
+  engine = Engine(
+    model=models.create("convnet", 10, width=8, depth=1),
+    recipe=Recipe(
+      num_epochs=8, batch_size=20, learning_rate=0.1, schedule="cosine"
+    ),
+    layout=make_layout(2, devices=jax.devices()[:1]),
+    mean=source.mean,
+    std=source.std,
+    dtype=jnp.dtype("float32"),
+  )
+  return source, split, private, engine
+
+
+@pytest.mark.parametrize(
+  "method, low, high", [("forgetting", 0.9, 1.0), ("herding", 0.0, 0.6)]
+)
+def test_digits_from_private_images_to_accuracy(digits, method, low, high):
+  """Forgetting takes nearly all mislabelled images, herding avoids them."""
+  source, split, private, engine = digits
+  chosen = options(method, fraction=0.4, selection_epochs=8)
+  paradigm = paradigms.create("coreset", engine, chosen, private)
+  chosen_set = paradigm.synthesize(KEY, private)
+  assert chosen_set.members.shape == (2, 152)
+  kept = coreset.selected(chosen_set.members, split.canary_index)
+  assert not kept[~split.membership].any()
+  share = coreset.selected_share(kept, split.membership)
+  assert (low <= share).all() and (share <= high).all()
+  state = paradigm.learn(KEY, chosen_set)
+  logits = predict(engine, state, source.test_images)
+  accuracy = (logits.argmax(-1) == source.test_labels).mean(axis=1)
+  assert (accuracy > 0.5).all()
