@@ -10,9 +10,10 @@
 | high | the same | none to speak of |
 | very_high | the same | none to speak of |
 
-`--config.epsilon=1` makes it stricter. The last three are the "high utility" points: what counts is the leakage that
-the audit finds. Published for mislabelled canaries and 64 models: TPR at 0.1%
-FPR 2.7% (medium), accuracy 88.3%; 63.2% (very high), 91.8%. Here: not run.
+`--config.epsilon=1` makes it stricter. The last three are the "high utility"
+points: what counts is the leakage that the audit finds. Published for
+mislabelled canaries and 64 models: TPR at 0.1% FPR 2.7% and accuracy 88.3%
+(medium), 63.2% and 91.8% (very high). Here: not run.
 """
 
 from syndata_jax.programs.settings import defaults

@@ -25,6 +25,11 @@ def options_type(name: str) -> type:
   return _module(name).Options
 
 
+def alternatives(options: type) -> tuple[tuple[str, str], ...]:
+  """Pairs of settings of which exactly one is set, and the other is zero."""
+  return getattr(options, "ALTERNATIVES", ())
+
+
 def create(
   name: str, engine: Engine, options: Any, private: Private
 ) -> Paradigm:
@@ -48,4 +53,11 @@ def _module(name: str) -> Any:
   return importlib.import_module(f"{__name__}.{name}")
 
 
-__all__ = ["NAMES", "Paradigm", "Private", "create", "options_type"]
+__all__ = [
+  "NAMES",
+  "Paradigm",
+  "Private",
+  "alternatives",
+  "create",
+  "options_type",
+]

@@ -67,7 +67,7 @@ def main() -> None:
     workdir = _take_in(pathlib.Path(_PREDICTIONS.value), _WORKDIR.value)
   else:
     workdir = shadows.train_and_query(
-      settings.from_config(_CONFIG.value),
+      _settings(),
       _WORKDIR.value,
       _DATA_DIR.value,
       _DEVICE_AXIS.value,
@@ -79,8 +79,12 @@ def main() -> None:
 def _predict_costs() -> None:
   if _CONFIG.value is None:
     raise UserError("--dry_run: needs --config=FILE.py, the audit to predict")
-  chosen = settings.from_config(_CONFIG.value)
-  dry_run.dry_run(chosen, _DATA_DIR.value, _DEVICE_AXIS.value, Console())
+  dry_run.dry_run(_settings(), _DATA_DIR.value, _DEVICE_AXIS.value, Console())
+
+
+def _settings() -> settings.Settings:
+  given = config_flags.get_override_values(flags.FLAGS["config"])
+  return settings.from_config(_CONFIG.value, given.keys())
 
 
 def _take_in(predictions: pathlib.Path, path: str) -> pathlib.Path:

@@ -7,6 +7,7 @@ into the frozen `Settings` below, and only these travel further.
 import dataclasses
 import math
 import typing
+from collections.abc import Collection
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -108,8 +109,15 @@ def defaults(paradigm: str = "undefended") -> ConfigDict:
   return ConfigDict(fields | {field.name: field.default for field in own})
 
 
-def from_config(config: ConfigDict) -> Settings:
+def from_config(
+  config: ConfigDict, given: Collection[str] = frozenset()
+) -> Settings:
   """Checks the fields of a config and freezes them.
+
+  Args:
+    config: from a config file, with what the command line changed.
+    given: fields that the command line set. Of two settings of a paradigm
+      that exclude each other, the given one replaces the file's.
 
   Raises:
     UserError: an unknown field, or a value of another type or out of range.
@@ -121,6 +129,10 @@ def from_config(config: ConfigDict) -> Settings:
   own = paradigms.options_type(fields.get("paradigm", Settings.paradigm))
   shared, special = _types(Settings), _types(own)
   values = _checked(fields, shared | special, "")
+  for one, other in paradigms.alternatives(own):
+    if (one in given) != (other in given):
+      replaced = other if one in given else one
+      values[replaced] = special[replaced]()  # zero: not set
   performance = Performance(
     **_checked(speed, _types(Performance), "performance.")
   )

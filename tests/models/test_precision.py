@@ -31,8 +31,8 @@ def loss_and_gradient(name, options, dtype, lowering):
   """In training mode, on images and weights that do not depend on dtype."""
   model = models.create(name, 5, dtype=dtype, lowering=lowering, **options)
   draw = np.random.default_rng(0)
-  images = jnp.asarray(draw.normal(size=(32, 12, 12, 3)).astype(np.float32))
-  labels = jnp.asarray(draw.integers(0, 5, 32))
+  images = jnp.asarray(draw.normal(size=(16, 8, 8, 3)).astype(np.float32))
+  labels = jnp.asarray(draw.integers(0, 5, 16))
   fresh = jax.jit(lambda: model.init(jax.random.key(0), images, False))()
   # The statistics are held and updated in the precision of the parameters.
   wide = jnp.promote_types(dtype, jnp.float32)

@@ -1,7 +1,7 @@
 """Settings of coreset selection."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms.coreset.forgetting import check_convention
@@ -48,6 +48,8 @@ class Options:
       method's published number, see `METHODS`.
     selection_networks: whose scores are averaged; 0 for the published number.
   """
+
+  ALTERNATIVES: ClassVar = (("fraction", "images_per_class"),)
 
   method: str = "random"
   fraction: float = 0.0

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 from syndata_jax.ensemble import Recipe
 from syndata_jax.errors import UserError
@@ -28,6 +28,8 @@ class Options:
     ema_decay: of the average over parameters that is released; it starts at
       (1 + t) / (10 + t). 0 to release the last parameters.
   """
+
+  ALTERNATIVES: ClassVar = (("epsilon", "noise_multiplier"),)
 
   epsilon: float = 0.0
   noise_multiplier: float = 0.0

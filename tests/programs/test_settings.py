@@ -1,0 +1,43 @@
+"""Settings of a paradigm beside the others, and those that exclude others."""
+
+import pytest
+
+from syndata_jax.errors import UserError
+from syndata_jax.paradigms import coreset, dpsgd
+from syndata_jax.programs.settings import defaults, from_config, mechanism
+
+
+def private_config(**fields):
+  config = defaults("dpsgd")
+  config.update({"epsilon": 8.0, "delta": 1e-5} | fields)
+  return config
+
+
+def test_a_paradigm_brings_its_own_settings():
+  settings = from_config(private_config())
+  assert settings.options == dpsgd.Options(epsilon=8.0, delta=1e-5)
+  assert mechanism(settings)["epsilon"] == 8.0
+  assert "options" not in mechanism(settings)
+  assert "epsilon" not in defaults()
+
+
+def test_what_the_command_line_gives_replaces_the_alternative():
+  config = private_config(noise_multiplier=2.0)
+  options = from_config(config, ["noise_multiplier", "seed"]).options
+  assert (options.epsilon, options.noise_multiplier) == (0.0, 2.0)
+  options = from_config(config, ["epsilon"]).options
+  assert (options.epsilon, options.noise_multiplier) == (8.0, 0.0)
+
+
+@pytest.mark.parametrize("given", [[], ["epsilon", "noise_multiplier"]])
+def test_both_alternatives_are_refused(given):
+  config = private_config(noise_multiplier=2.0)
+  with pytest.raises(UserError, match="epsilon=8, noise_multiplier=2: set one"):
+    from_config(config, given)
+
+
+def test_a_number_replaces_a_fraction():
+  config = defaults("coreset")
+  config.update({"fraction": 0.4, "images_per_class": 10})
+  options = from_config(config, ["images_per_class"]).options
+  assert options == coreset.Options(images_per_class=10)
