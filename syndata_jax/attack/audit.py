@@ -7,6 +7,7 @@ from syndata_jax.attack import bootstrap
 from syndata_jax.attack.epsilon import DEFAULT_DELTA, epsilon_lower_bound
 from syndata_jax.attack.one_run_audit import attack_one
 from syndata_jax.attack.predictions import PredictionFile, Predictions
+from syndata_jax.attack.selection import selection
 from syndata_jax.attack.variants import (
   Variant,
   headline,
@@ -39,7 +40,9 @@ def attack(
   Returns:
     A dict ready for JSON. `audit` is `shadow_models`, or `one_run` where M is
     1. `headline` names the variant to quote, and `epsilon_bound` holds the
-    `EpsilonBound` that its scores of the canaries give. `canaries`
+    `EpsilonBound` that its scores of the canaries give; `selection`, where
+    models left out some of their own canaries, is that of `selection.py`.
+    `canaries`
     and, if the file has it, `average` hold the sizes of the population,
     `smallest_fpr` (one false positive), `attacks` (a record per variant, the
     headline first) and `shuffled` (the headline on `shuffled` predictions:
@@ -57,10 +60,14 @@ def attack(
   scores = headline_scores(canaries)
   bound = epsilon_lower_bound(scores, canaries.membership, delta)
   populations = {"canaries": canaries, "average": file.average}
+  apart = {}
+  if file.selected is not None:
+    apart["selection"] = selection(scores, canaries.membership, file.selected)
   return {
     "audit": "shadow_models",
     "headline": headline(views)._asdict(),
     "epsilon_bound": bound._asdict(),
+    **apart,
   } | {
     name: _audit(predictions, name, seed, replicates)
     for name, predictions in populations.items()

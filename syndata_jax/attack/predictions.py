@@ -31,11 +31,15 @@ class PredictionFile(NamedTuple):
   canaries: Predictions
   average: Predictions | None = None  # ordinary examples, correctly labelled
   test_accuracy: np.ndarray | None = None  # f32[M], fractions
+  # bool[Q, M], the canaries that each model learned from, where it left out
+  # some of those that it owns.
+  selected: np.ndarray | None = None
 
 
 _CANARIES = Predictions._fields
 _AVERAGE = tuple(f"average_{name}" for name in _CANARIES)
 _ACCURACY = "test_accuracy"
+_SELECTED = "selected"
 
 
 def load_predictions(path: str | os.PathLike) -> PredictionFile:
@@ -50,6 +54,7 @@ def load_predictions(path: str | os.PathLike) -> PredictionFile:
       | `labels` | integer[Q] | 0..K-1, the label of training |
       | `membership` | bool[Q, M], or 0 and 1 | at least 3 of each in a row |
       | `test_accuracy` | float[M], optional | fractions, 0..1 |
+      | `selected` | bool[Q, M], optional | members only |
 
       and, optionally, the first three again with the prefix `average_`, for
       the same models and classes. Rows of membership need not be balanced;
@@ -93,6 +98,8 @@ def _named(file: PredictionFile) -> dict[str, Any]:
     arrays |= zip(_AVERAGE, file.average, strict=True)
   if file.test_accuracy is not None:
     arrays[_ACCURACY] = file.test_accuracy
+  if file.selected is not None:
+    arrays[_SELECTED] = file.selected
   return arrays
 
 
@@ -101,7 +108,9 @@ def _read(path) -> dict[str, np.ndarray]:
   try:
     with epath.Path(path).open("rb") as stream:
       archive = np.load(stream, allow_pickle=False)
-      names = {*_CANARIES, *_AVERAGE, _ACCURACY}.intersection(archive.files)
+      names = {*_CANARIES, *_AVERAGE, _ACCURACY, _SELECTED}.intersection(
+        archive.files
+      )
       return {name: archive[name] for name in names}
   except OSError as error:
     reason = error.strerror or type(error).__name__
@@ -119,13 +128,15 @@ def _checked(arrays: Mapping[str, np.ndarray], path) -> PredictionFile:
   """The arrays in the dtypes of the design, or a `UserError`."""
   try:
     canaries = Predictions(*validate.population(arrays, _CANARIES))
-    average = accuracy = None
+    average = accuracy = selected = None
     if not arrays.keys().isdisjoint(_AVERAGE):
       average = Predictions(*validate.population(arrays, _AVERAGE))
       validate.same_models(average.logits, _AVERAGE[0], canaries.logits)
     if _ACCURACY in arrays:
       models = canaries.logits.shape[1]
       accuracy = validate.test_accuracy(arrays[_ACCURACY], models)
+    if _SELECTED in arrays:
+      selected = validate.selected(arrays[_SELECTED], canaries.membership)
   except ValueError as error:
     raise UserError(f"{path}: {error}") from error
-  return PredictionFile(canaries, average, accuracy)
+  return PredictionFile(canaries, average, accuracy, selected)

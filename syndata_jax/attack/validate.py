@@ -82,6 +82,17 @@ def test_accuracy(values: np.ndarray, models: int) -> np.ndarray:
   return values.astype(np.float32)
 
 
+def selected(values: np.ndarray, membership: np.ndarray) -> np.ndarray:
+  """bool[Q, M], true for members only, or ValueError."""
+  values = np.asarray(values)
+  _shape(values, "selected", membership.shape)
+  if values.dtype != bool:
+    raise ValueError(f"selected is {values.dtype}: bool needed")
+  if (values & ~membership).any():
+    raise ValueError("selected is true for a non-member: members only allowed")
+  return values
+
+
 def _logits(logits, name):
   _dtype(logits, name, "f", "floating point")
   if logits.ndim == 3:

@@ -1,7 +1,6 @@
 """The first half of an audit: from data to the logits of all models."""
 
 import pathlib
-import time
 
 import jax
 import numpy as np
@@ -14,13 +13,14 @@ from syndata_jax.attack import (
   save_predictions,
 )
 from syndata_jax.data import augmentation
+from syndata_jax.data.training_set import TrainingSet
 from syndata_jax.ensemble import Checkpoints, memory, predict
 from syndata_jax.ensemble.flops import peak_flops, training_flops
 from syndata_jax.ensemble.predict import accuracy
 from syndata_jax.ensemble.state import EnsembleState
 from syndata_jax.ensemble.train import EpochReport
 from syndata_jax.keys import stream
-from syndata_jax.programs import guarantee
+from syndata_jax.programs import guarantee, synthetic
 from syndata_jax.programs import workdir as workdirs
 from syndata_jax.programs.plan import Plan, make_plan
 from syndata_jax.programs.settings import Settings, mechanism
@@ -55,22 +55,23 @@ def train_and_query(
     data.save_split(workdir / "split.npz", plan.split)
   if not (workdir / "predictions.npz").exists():
     with memory.exhaustion(plan.engine.layout):
-      state = _train(plan, settings, workdir, console)
-      found = _query(plan, state)
+      key = jax.random.key(settings.seed)
+      made = synthetic.synthesize(plan, stream(key, "synthesize"), workdir)
+      _describe(plan, settings, workdir, made.seconds)
+      state = _train(plan, settings, made.training_set, workdir, console)
+      found = _query(plan, state, made.training_set)
     save_predictions(workdir / "predictions.npz", found)
   return workdir
 
 
 def _train(
-  plan: Plan, settings: Settings, workdir: pathlib.Path, console: Console
+  plan: Plan,
+  settings: Settings,
+  training_set: TrainingSet,
+  workdir: pathlib.Path,
+  console: Console,
 ) -> EnsembleState:
-  """Synthesizes and learns, with checkpoints, a progress bar and metrics."""
-  key = jax.random.key(settings.seed)
-  start = time.perf_counter()
-  training_set = plan.paradigm.synthesize(
-    stream(key, "synthesize"), plan.private
-  )
-  _describe(plan, settings, workdir, time.perf_counter() - start)
+  """Learns, with checkpoints, a progress bar and metrics."""
   title = counted(settings.num_models, "model")
   with progress(title, settings.num_epochs, console) as advance:
 
@@ -83,7 +84,7 @@ def _train(
       advance(*record.values())
 
     return plan.paradigm.learn(
-      stream(key, "learn"),
+      stream(jax.random.key(settings.seed), "learn"),
       training_set,
       Checkpoints(workdir / "ensemble", settings.performance.checkpoint_every),
       on_epoch,
@@ -115,7 +116,9 @@ def _describe(
   workdirs.write_json(workdir / "machine.json", machine)
 
 
-def _query(plan: Plan, state: EnsembleState) -> PredictionFile:
+def _query(
+  plan: Plan, state: EnsembleState, training_set: TrainingSet
+) -> PredictionFile:
   """Logits of the audited examples under every view, and test accuracy."""
   split, engine = plan.split, plan.engine
   recipe = engine.recipe  # the attacker queries what training showed
@@ -142,4 +145,5 @@ def _query(plan: Plan, state: EnsembleState) -> PredictionFile:
     test_accuracy=accuracy(
       engine, state, plan.dataset.test_images, plan.dataset.test_labels
     ),
+    selected=synthetic.selected(plan, training_set, split),
   )

@@ -88,10 +88,13 @@ def _blocks(attack, training, console, guarantee) -> Iterator[RenderableType]:
     yield Padding(Text(f"Note: {note}", style="yellow"), (0, 1, 1, 1))
   yield _facts(_setting(attack["headline"], training))
   yield ""
-  leakage = one_run_table(attack) if one_run else _leakage(canaries, average)
+  leakage = one_run_table(attack) if one_run else _leakage(attack)
   yield _unsqueezed(leakage, console)
   yield ""
   yield _unsqueezed(epsilon_table(bound, guarantee), console)
+  if "selection" in attack:
+    yield ""
+    yield _facts(_selection(attack["selection"]))
   if guarantee is not None:
     yield ""
     yield _facts({"Guarantee": guarantee.lines})
@@ -131,8 +134,9 @@ def _setting(headline, training):
   return {"Models": [models], "Canaries": [canaries]} | attack
 
 
-def _leakage(canaries, average) -> Table:
+def _leakage(attack) -> Table:
   """TPR at the two FPRs that are quoted, each with its interval."""
+  canaries, average = attack["canaries"], attack.get("average")
   rows = {"canaries": canaries["attacks"][0]}
   if average is not None:
     rows["average case"] = average["attacks"][0]
@@ -147,9 +151,27 @@ def _leakage(canaries, average) -> Table:
     figures = [record["tpr_at_fpr"][key] for key in _QUOTED]
     cells = [(percent(f["value"]), _interval(f)) for f in figures]
     table.add_row(name, *cells[0], *cells[1])
+    if name == "canaries":
+      _add_apart(table, attack.get("selection", {}))
   chance = [percent(float(key)) for key in _QUOTED]
   table.add_row("guessing", chance[0], "", chance[1], style="dim")
   return table
+
+
+def _add_apart(table, selection):
+  """Rows for the members that a paradigm kept, and for those it left out."""
+  for key in ("selected", "unselected"):
+    rates = selection.get(key)
+    if rates:
+      cells = [percent(rates[level]) for level in _QUOTED]
+      table.add_row(f"  of these, {key}", cells[0], "", cells[1], "")
+
+
+def _selection(selection):
+  share = selection["share"]
+  spread = f"standard deviation {statistics.stdev(share):.2%}"
+  mean = percent(statistics.fmean(share))
+  return {"Selection": [f"{mean} of a model's own canaries, {spread}"]}
 
 
 def _interval(figure):

@@ -19,7 +19,6 @@ from syndata_jax.paradigms.coreset.forgetting import forgetting_counts
 from syndata_jax.paradigms.coreset.judging import judge
 from syndata_jax.paradigms.coreset.options import METHODS, Options
 from syndata_jax.paradigms.coreset.ranking import highest, random_orders
-from syndata_jax.paradigms.coreset.selected import selected, selected_share
 from syndata_jax.paradigms.interface import Paradigm, Private, private_data
 
 __all__ = [
@@ -28,8 +27,6 @@ __all__ = [
   "forgetting_counts",
   "make",
   "select",
-  "selected",
-  "selected_share",
 ]
 
 

@@ -41,6 +41,11 @@ def synthesize(private, chosen):
   return paradigm.synthesize(KEY, private)
 
 
+def owned(members, index):
+  """bool[len(index), M], which rows of the pool each model keeps."""
+  return np.stack([np.isin(index, own) for own in members], axis=1)
+
+
 def test_random_keeps_its_share_independently_in_every_model():
   rng = np.random.default_rng(0)
   num_models, size, fraction = 60, 200, 0.3
@@ -51,7 +56,7 @@ def test_random_keeps_its_share_independently_in_every_model():
     3,
   )
   found = synthesize(private, options("random", fraction=fraction))
-  kept = coreset.selected(found.members, np.arange(size))  # [size, models]
+  kept = owned(found.members, np.arange(size))  # [size, models]
   assert (kept.sum(axis=0) == 60).all()
   # Each example: binomial over the models; five deviations either way.
   deviation = np.sqrt(fraction * (1 - fraction) / num_models)
@@ -146,14 +151,6 @@ def test_outputs_are_what_the_last_layer_reads_and_writes():
   np.testing.assert_array_equal(labels, private.labels[private.members[1]])
 
 
-def test_selected_by_hand():
-  members = np.array([[0, 2, 5], [1, 2, 3]])
-  kept = coreset.selected(members, np.array([5, 2, 4]))
-  assert kept.tolist() == [[True, False], [True, True], [False, False]]
-  membership = np.array([[True, False], [True, True], [False, True]])
-  assert coreset.selected_share(kept, membership).tolist() == [1.0, 0.5]
-
-
 def test_a_batch_larger_than_the_selection_is_refused():
   engine = small_engine()
   engine = engine._replace(
@@ -198,9 +195,9 @@ def test_digits_from_private_images_to_accuracy(digits, method, low, high):
   paradigm = paradigms.create("coreset", engine, chosen, private)
   chosen_set = paradigm.synthesize(KEY, private)
   assert chosen_set.members.shape == (2, 152)
-  kept = coreset.selected(chosen_set.members, split.canary_index)
+  kept = owned(chosen_set.members, split.canary_index)
   assert not kept[~split.membership].any()
-  share = coreset.selected_share(kept, split.membership)
+  share = kept.sum(axis=0) / split.membership.sum(axis=0)
   assert (low <= share).all() and (share <= high).all()
   state = paradigm.learn(KEY, chosen_set)
   logits = predict(engine, state, source.test_images)

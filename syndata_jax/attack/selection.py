@@ -1,0 +1,46 @@
+"""Canaries that a paradigm left out of what its models learned from.
+
+A coreset keeps some of the private examples. What was left out cannot leak,
+so members are of two kinds, and are judged apart on the same non-members.
+"""
+
+import numpy as np
+
+from syndata_jax.attack import roc
+
+
+def selection(
+  scores: np.ndarray, membership: np.ndarray, selected: np.ndarray
+) -> dict:
+  """Leakage of the members that were kept, and of those that were not.
+
+  Args:
+    scores: real[Q, M]; high means member.
+    membership: bool[Q, M], whether model m owns example q.
+    selected: bool[Q, M], whether it learned from it; members only.
+
+  Returns:
+    A dict ready for JSON: `share`, the fraction of each model's members that
+    was selected, f64[M] as a list; `selected` and `unselected`, the TPR of
+    these members at each level of FPR over all non-members, keyed by the level
+    as text, or None where there are no such members.
+
+  Raises:
+    ValueError: an example was selected by a model that does not own it.
+  """
+  if (selected & ~membership).any():
+    raise ValueError("selected holds an example that is no member")
+  share = selected.sum(axis=0) / membership.sum(axis=0)
+
+  def rates(members: np.ndarray) -> dict[str, float] | None:
+    if not members.any():
+      return None
+    judged = members | ~membership
+    curve = roc.roc_curve(scores[judged], members[judged])
+    return {str(fpr): float(curve.tpr_at(fpr)) for fpr in roc.FPR_LEVELS}
+
+  return {
+    "share": share.tolist(),
+    "selected": rates(selected),
+    "unselected": rates(membership & ~selected),
+  }
