@@ -32,7 +32,7 @@ def prepare(
   """
   peers.require_torch()
   if importlib.util.find_spec("opacus") is None:
-    raise NotRun("Opacus is not installed; pip install opacus")
+    raise NotRun("Opacus is not installed; pip install 'syndata_jax[benchmark]'")
   import torch
 
   data = work.data(1, steps)
