@@ -14,6 +14,8 @@ from syndata_jax.benchmarks.workload import Workload
 
 MODES = ("hooks", "functorch", "ghost")
 
+MISSING = "Opacus is not installed; pip install 'syndata_jax[benchmark]'"
+
 
 def prepare(
   work: Workload, mode: str, steps: int, clip_norm: float, noise: float
@@ -32,7 +34,7 @@ def prepare(
   """
   peers.require_torch()
   if importlib.util.find_spec("opacus") is None:
-    raise NotRun("Opacus is not installed; pip install 'syndata_jax[benchmark]'")
+    raise NotRun(MISSING)
   import torch
 
   data = work.data(1, steps)
