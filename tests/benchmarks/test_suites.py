@@ -40,7 +40,7 @@ ROW = {
   "rate": (float, type(None)),
   "rate_range": (list, type(None)),
   "ratio_to_best_peer": (float, type(None)),
-  "peak_bytes": (float, type(None)),
+  "peak_bytes": (int, type(None)),
   "compile_seconds": (float, type(None)),
   "cached_compile_seconds": (float, type(None)),
   "flops_per_second": (float, type(None)),

@@ -16,7 +16,7 @@ from syndata_jax import models
 TOLERANCES = {"float32": (1e-5, 1e-3), "bfloat16": (0.05, 0.4)}
 NETWORKS = [
   ("convnet", {"width": 8}),
-  ("resnet18", {"width": 4}),
+  pytest.param("resnet18", {"width": 4}, marks=pytest.mark.slow),
   ("wide_resnet", {"width": 1, "depth": 10}),
 ]
 
