@@ -33,14 +33,20 @@ class Learner(NamedTuple):
   finish: Callable[[Any], ModelState] = lambda state: state
 
 
-def sgd(engine: Engine, training_set: TrainingSet) -> Learner:
+def sgd(engine: Engine, training_set: TrainingSet, steps: int = 0) -> Learner:
   """Learning by the engine's recipe.
+
+  Args:
+    engine: network and recipe.
+    training_set: of all models.
+    steps: of an epoch, where it is to be shorter than the data, for a trial.
 
   Raises:
     UserError: a batch larger than one model's data.
   """
   recipe = engine.recipe
-  steps = steps_per_epoch(recipe, training_set.members.shape[1])
+  whole = steps_per_epoch(recipe, training_set.members.shape[1])
+  steps = min(steps or whole, whole)
   rule = optimizer(recipe, steps)
   return Learner(
     recipe.num_epochs,

@@ -38,13 +38,14 @@ class Paradigm(NamedTuple):
   Attributes:
     engine: the tools that `learn` uses.
     synthesize: `(key, private) -> TrainingSet`.
-    learner: `(training_set) -> Learner`, how one model learns from it.
+    learner: `(training_set, steps=0) -> Learner`, how one model learns from
+      it; with `steps`, in epochs of no more than so many updates, for trials.
     statement: the formal guarantee of one model, None where there is none.
   """
 
   engine: Engine
   synthesize: Callable[[jax.Array, Private], TrainingSet]
-  learner: Callable[[TrainingSet], Learner]
+  learner: Callable[..., Learner]
   statement: PrivacyStatement | None = None
 
   def learn(

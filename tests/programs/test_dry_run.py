@@ -34,3 +34,22 @@ def test_a_prediction_needs_a_config(start):
   ended = start("--dry_run", "--predictions=logits.npz")
   assert ended.code == 2
   assert "--dry_run: needs --config" in ended.err
+
+
+def test_private_training_is_predicted(start, tiny, tmp_path, monkeypatch):
+  monkeypatch.setattr(dry_run, "_SECONDS", 0.0)
+  monkeypatch.setattr(dry_run, "_STEPS", 1)
+  config = tmp_path / "private.py"
+  config.write_text(
+    tiny.read_text()
+    .replace("defaults()", 'defaults("dpsgd")')
+    .replace(
+      "  return config",
+      "  config.epsilon, config.delta = 8.0, 1e-3\n"
+      "  config.augmentation_multiplicity = 1\n"
+      "  return config",
+    )
+  )
+  ended = start(f"--config={config}", "--dry_run")
+  assert ended.code == 0, ended.err
+  assert "3 epochs" in ended.out

@@ -40,6 +40,7 @@ def private_sgd(
   mechanism: SubsampledGaussian,
   training_set: TrainingSet,
   method: str = "auto",
+  steps: int = 0,
 ) -> Learner:
   """Learning with the guarantee of `mechanism`.
 
@@ -49,6 +50,7 @@ def private_sgd(
     mechanism: sampler, noise and divisor, accounted together.
     training_set: of all models.
     method: of `clipping.METHODS`.
+    steps: of an epoch, where it is to be shorter than the data, for a trial.
 
   Raises:
     UserError: batch norm, or more steps than the mechanism accounts for.
@@ -59,7 +61,8 @@ def private_sgd(
     raise ValueError(
       f"{examples} examples: {mechanism.num_examples} are accounted for"
     )
-  steps = steps_per_epoch(recipe, examples)
+  whole = steps_per_epoch(recipe, examples)
+  steps = min(steps or whole, whole)
   mechanism.refuse_more_steps(steps * recipe.num_epochs)
   rule = optimizer(recipe, steps)
   shape = training_set.images.shape[1:]
