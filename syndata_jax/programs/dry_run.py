@@ -12,16 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from syndata_jax import attack, keys, models
+from syndata_jax import attack, keys
 from syndata_jax.attack import PredictionFile, Predictions
 from syndata_jax.data import augmentation
 from syndata_jax.data.training_set import TrainingSet
 from syndata_jax.ensemble import memory
-from syndata_jax.ensemble.flops import training_flops
 from syndata_jax.ensemble.predict import batch_size, querying
 from syndata_jax.ensemble.train import prepare
 from syndata_jax.keys import stream
-from syndata_jax.programs.plan import Plan, make_plan
+from syndata_jax.programs.plan import Plan, flops_per_image, make_plan
 from syndata_jax.programs.settings import Settings
 from syndata_jax.reporting import Stage, render_stages
 from syndata_jax.reporting.formats import counted, duration
@@ -99,7 +98,7 @@ def _train(
     seconds,
     memory.compiled_bytes(compiled),
     layout.num_models,
-    images * _flops(plan, settings),
+    images * flops_per_image(settings, plan),
     f"compiled in {duration(first)}, which the audit takes from the cache;"
     f" then {counted(learner.num_epochs, 'epoch')} of {duration(epoch)};"
     f" {counted(layout.chunk, 'model')} at once on each device",
@@ -141,7 +140,7 @@ def _query(
     seconds,
     largest,
     layout.num_models,
-    layout.num_models * sum(counts) * _flops(plan, settings) / 3,
+    layout.num_models * sum(counts) * flops_per_image(settings, plan) / 3,
     f"{counted(views, 'view')} of each audited image",
   )
   return stage, (views, plan.dataset.num_classes)
@@ -170,14 +169,3 @@ def _attack(plan: Plan, logits_of_an_image: tuple[int, int]) -> Stage:
   # Logits and scores are kept in float64 beside the float32 of the file.
   sizes = [p.logits.nbytes for p in (file.canaries, file.average) if p]
   return Stage("attack", time.perf_counter() - start, 3 * sum(sizes))
-
-
-def _flops(plan: Plan, settings: Settings) -> float:
-  """Operations to train on one image."""
-  counted = models.create(
-    settings.model,
-    plan.dataset.num_classes,
-    lowering="im2col",
-    **settings.model_options,
-  )
-  return training_flops(counted, plan.private.images.shape[1:])

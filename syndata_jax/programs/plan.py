@@ -9,6 +9,7 @@ from flax import linen as nn
 from syndata_jax import data, models, paradigms
 from syndata_jax.data import AuditSplit, Dataset, augmentation
 from syndata_jax.ensemble import Engine, Recipe, make_layout, memory
+from syndata_jax.ensemble.flops import training_flops
 from syndata_jax.errors import UserError
 from syndata_jax.programs.settings import Settings
 
@@ -92,6 +93,17 @@ def make_engine(
     dtype=dtype,
     microbatch=performance.microbatch,
   )
+
+
+def flops_per_image(settings: Settings, plan: Plan) -> float:
+  """Floating-point operations to train the network on one image."""
+  counted = models.create(
+    settings.model,
+    plan.dataset.num_classes,
+    lowering="im2col",
+    **settings.model_options,
+  )
+  return training_flops(counted, plan.private.images.shape[1:])
 
 
 def _fitted(engine: Engine, dataset: Dataset) -> Engine:

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from syndata_jax import __version__, data, models
+from syndata_jax import __version__, data
 from syndata_jax.attack import (
   PredictionFile,
   Predictions,
@@ -15,14 +15,14 @@ from syndata_jax.attack import (
 from syndata_jax.data import augmentation
 from syndata_jax.data.training_set import TrainingSet
 from syndata_jax.ensemble import Checkpoints, memory, predict
-from syndata_jax.ensemble.flops import peak_flops, training_flops
+from syndata_jax.ensemble.flops import peak_flops
 from syndata_jax.ensemble.predict import accuracy
 from syndata_jax.ensemble.state import EnsembleState
 from syndata_jax.ensemble.train import EpochReport
 from syndata_jax.keys import stream
 from syndata_jax.programs import guarantee, synthetic
 from syndata_jax.programs import workdir as workdirs
-from syndata_jax.programs.plan import Plan, make_plan
+from syndata_jax.programs.plan import Plan, flops_per_image, make_plan
 from syndata_jax.programs.settings import Settings, mechanism
 from syndata_jax.reporting import progress
 from syndata_jax.reporting.formats import counted
@@ -96,20 +96,12 @@ def _describe(
 ) -> None:
   """Notes what the report needs to know of the machine and the network."""
   engine, devices = plan.engine, plan.engine.layout.devices
-  counted = models.create(
-    settings.model,
-    plan.dataset.num_classes,
-    lowering="im2col",
-    **settings.model_options,
-  )
   peak = peak_flops(devices[0], engine.dtype)
   machine = {
     "device": devices[0].device_kind,
     "devices": len(devices),
     "precision": engine.dtype.name,
-    "training_flops_per_image": training_flops(
-      counted, plan.private.images.shape[1:]
-    ),
+    "training_flops_per_image": flops_per_image(settings, plan),
     "peak_flops": peak,
     "synthesize_seconds": seconds,
   }
