@@ -36,7 +36,7 @@ def _full():
 
 def _arrays():
   """The arrays of a good file, by the names that they have in it."""
-  canaries, average, accuracy = _full()
+  canaries, average, accuracy, _ = _full()
   prefixed = {f"average_{k}": v for k, v in average._asdict().items()}
   return canaries._asdict() | prefixed | {"test_accuracy": accuracy}
 
