@@ -1,6 +1,7 @@
 """What enters an audit: images, canaries and who trains on them."""
 
 from syndata_jax.data.canaries import plant
+from syndata_jax.data.class_images import ClassImages, class_images
 from syndata_jax.data.dataset import Dataset, subset
 from syndata_jax.data.outside import outside_images
 from syndata_jax.data.sources import load
@@ -14,7 +15,9 @@ from syndata_jax.data.split import (
 
 __all__ = [
   "AuditSplit",
+  "ClassImages",
   "Dataset",
+  "class_images",
   "load",
   "load_split",
   "make_coin_split",

@@ -14,8 +14,32 @@ import numpy as np
 from syndata_jax.data.dataset import Arrays
 from syndata_jax.errors import UserError
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".webp"}
-_SUFFIXES |= {".tif", ".tiff"}
+# Also CIFAR-10's names in CIFAR-10's order, so class k is class k of both.
+CINIC10_CLASSES = (
+  "airplane",
+  "automobile",
+  "bird",
+  "cat",
+  "deer",
+  "dog",
+  "frog",
+  "horse",
+  "ship",
+  "truck",
+)
+
+SUFFIXES = (
+  ".bmp",
+  ".gif",
+  ".jpeg",
+  ".jpg",
+  ".pgm",
+  ".png",
+  ".ppm",
+  ".tif",
+  ".tiff",
+  ".webp",
+)
 _GREY_MODES = ("1", "L", "LA")
 _COLOUR_MODES = ("P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
@@ -46,53 +70,20 @@ def read_cinic10(data_dir: pathlib.Path) -> tuple[Arrays, int]:
     UserError: as `read`.
   """
   folders = ("train", "valid") if (data_dir / "valid").is_dir() else ("train",)
-  return _read(
-    data_dir, folders, lambda path: not path.name.lower().startswith("cifar")
-  )
+  return _read(data_dir, folders, is_from_imagenet)
 
 
-def _read(
-  data_dir: pathlib.Path,
-  train_folders: tuple[str, ...],
-  keep: Callable[[pathlib.Path], bool],
-) -> tuple[Arrays, int]:
-  classes = _classes(data_dir / "train")
-  files: list[pathlib.Path] = []
-  labels: list[int] = []
-  for split in (*train_folders, "test"):
-    if split == "test":
-      num_train = len(files)
-    unknown = sorted(set(_classes(data_dir / split)) - set(classes))
-    if unknown:
-      raise UserError(
-        f"{data_dir / split / unknown[0]}: no such class in "
-        f"{data_dir / 'train'}: must be one of {', '.join(classes)}"
-      )
-    split_files = [
-      (path, label)
-      for label, name in enumerate(classes)
-      for path in sorted((data_dir / split / name).glob("*"))
-      if path.suffix.lower() in _SUFFIXES and keep(path)
-    ]
-    if not split_files:
-      raise UserError(
-        f"{data_dir / split}: has no images in its class folders: must have "
-        f"files {', '.join(sorted(_SUFFIXES))}"
-      )
-    files += [path for path, _ in split_files]
-    labels += [label for _, label in split_files]
-  images = _stack(files)
-  all_labels = np.asarray(labels, np.int32)
-  arrays = Arrays(
-    images[:num_train],
-    all_labels[:num_train],
-    images[num_train:],
-    all_labels[num_train:],
-  )
-  return arrays, len(classes)
+def is_from_imagenet(path: pathlib.Path) -> bool:
+  """Whether a file of CINIC-10 is not one of CIFAR-10's images."""
+  return not path.name.lower().startswith("cifar")
 
 
-def _classes(folder: pathlib.Path) -> list[str]:
+def class_names(folder: pathlib.Path) -> list[str]:
+  """The folders inside a folder, sorted: class k is the k-th.
+
+  Raises:
+    UserError: no such folder.
+  """
   if not folder.is_dir():
     raise UserError(f"{folder}: no such folder: must hold one folder per class")
   return sorted(
@@ -102,24 +93,19 @@ def _classes(folder: pathlib.Path) -> list[str]:
   )
 
 
-def _stack(files: list[pathlib.Path]) -> np.ndarray:
-  images = []
-  for path in files:
-    images.append(_image(path))
-    if images[-1].shape[:2] != images[0].shape[:2]:
-      raise UserError(
-        f"{path}: is {_size(images[-1])} pixels: must be {_size(images[0])} as "
-        f"{files[0]}; nothing is resized silently"
-      )
-  channels = max(image.shape[2] for image in images)
-  stacked = np.empty((len(images), *images[0].shape[:2], channels), np.uint8)
-  for row, image in zip(stacked, images, strict=True):
-    row[:] = image  # A grey image is broadcast to all channels.
-  return stacked
+def image_files(folder: pathlib.Path) -> list[pathlib.Path]:
+  """The image files of one class, sorted; none where there is no folder."""
+  return [
+    path for path in sorted(folder.glob("*")) if path.suffix.lower() in SUFFIXES
+  ]
 
 
-def _image(path: pathlib.Path) -> np.ndarray:
-  """One file as u8[H, W, 1] if it is grey, else as u8[H, W, 3]."""
+def read_image(path: pathlib.Path) -> np.ndarray:
+  """One file as u8[H, W, 1] if it is grey, else as u8[H, W, 3].
+
+  Raises:
+    UserError: a damaged file, or more than 8 bits per channel.
+  """
   import PIL.Image
 
   try:
@@ -134,6 +120,63 @@ def _image(path: pathlib.Path) -> np.ndarray:
   raise UserError(
     f"{path}: has pixel mode {mode}: must have 8 bits per channel, grey or RGB"
   )
+
+
+def _read(
+  data_dir: pathlib.Path,
+  train_folders: tuple[str, ...],
+  keep: Callable[[pathlib.Path], bool],
+) -> tuple[Arrays, int]:
+  classes = class_names(data_dir / "train")
+  files: list[pathlib.Path] = []
+  labels: list[int] = []
+  for split in (*train_folders, "test"):
+    if split == "test":
+      num_train = len(files)
+    unknown = sorted(set(class_names(data_dir / split)) - set(classes))
+    if unknown:
+      raise UserError(
+        f"{data_dir / split / unknown[0]}: no such class in "
+        f"{data_dir / 'train'}: must be one of {', '.join(classes)}"
+      )
+    split_files = [
+      (path, label)
+      for label, name in enumerate(classes)
+      for path in image_files(data_dir / split / name)
+      if keep(path)
+    ]
+    if not split_files:
+      raise UserError(
+        f"{data_dir / split}: has no images in its class folders: must have "
+        f"files {', '.join(SUFFIXES)}"
+      )
+    files += [path for path, _ in split_files]
+    labels += [label for _, label in split_files]
+  images = _stack(files)
+  all_labels = np.asarray(labels, np.int32)
+  arrays = Arrays(
+    images[:num_train],
+    all_labels[:num_train],
+    images[num_train:],
+    all_labels[num_train:],
+  )
+  return arrays, len(classes)
+
+
+def _stack(files: list[pathlib.Path]) -> np.ndarray:
+  images = []
+  for path in files:
+    images.append(read_image(path))
+    if images[-1].shape[:2] != images[0].shape[:2]:
+      raise UserError(
+        f"{path}: is {_size(images[-1])} pixels: must be {_size(images[0])} as "
+        f"{files[0]}; nothing is resized silently"
+      )
+  channels = max(image.shape[2] for image in images)
+  stacked = np.empty((len(images), *images[0].shape[:2], channels), np.uint8)
+  for row, image in zip(stacked, images, strict=True):
+    row[:] = image  # A grey image is broadcast to all channels.
+  return stacked
 
 
 def _size(image: np.ndarray) -> str:

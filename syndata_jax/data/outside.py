@@ -1,6 +1,7 @@
 """Real images from elsewhere: canaries and initialisations that are public."""
 
 import pathlib
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -40,30 +41,70 @@ def outside_images(
     UserError: C is neither 1 nor 3, `count` is negative or more than the
       source has, or the source cannot be loaded.
   """
-  if len(shape) != 3 or min(shape) < 1 or shape[2] not in (1, 3):
-    raise UserError(f"shape={shape}: must be (H, W, C) with C 1 or 3")
+  check_shape(shape)
   if count < 0:
     raise UserError(f"count={count}: must be at least 0")
   if source == "photographs":
-    return _crops(count, shape, seed)
+    return crops(keys.generator(seed, "outside.crops"), count, shape)
   pool = sources.load(source, data_dir).train_images
   if count > len(pool):
     raise UserError(
       f"count={count}: must be at most {len(pool)}, the images of {source}"
     )
   rows = keys.generator(seed, "outside.rows").permutation(len(pool))[:count]
-  return _stack((_fit(_picture(pool[row]), shape) for row in rows), shape)
+  return fit((pool[row] for row in rows), shape)
 
 
-def _crops(count: int, shape: tuple[int, int, int], seed: int) -> np.ndarray:
+def check_shape(shape: tuple[int, int, int]) -> None:
+  """Refuses what images cannot be fitted to.
+
+  Raises:
+    UserError: not (H, W, C), or C is neither 1 nor 3.
+  """
+  if len(shape) != 3 or min(shape) < 1 or shape[2] not in (1, 3):
+    raise UserError(f"shape={shape}: must be (H, W, C) with C 1 or 3")
+
+
+def fit(
+  images: Iterable[np.ndarray], shape: tuple[int, int, int]
+) -> np.ndarray:
+  """Images of any size, resized and turned to grey or RGB where they differ.
+
+  Args:
+    images: each u8[h, w, 1 or 3].
+    shape: (H, W, C) of all of them, C is 1 or 3.
+
+  Returns:
+    u8[count, H, W, C].
+  """
+  mode = _mode(shape)
+  return _stack(
+    (_resized(_picture(image, mode), shape) for image in images), shape
+  )
+
+
+def crops(
+  random: np.random.Generator, count: int, shape: tuple[int, int, int]
+) -> np.ndarray:
+  """Parts of scikit-learn's two photographs, of random place and scale.
+
+  Args:
+    random: the draws; those of a smaller count are the first ones.
+    count: how many.
+    shape: (H, W, C) of each, C is 1 or 3.
+
+  Returns:
+    u8[count, H, W, C].
+  """
   import sklearn.datasets
 
   names = ("china.jpg", "flower.jpg")
   pictures = [
-    _picture(sklearn.datasets.load_sample_image(name)) for name in names
+    _picture(sklearn.datasets.load_sample_image(name), _mode(shape))
+    for name in names
   ]
   # One row of four draws per image, so that a count is a prefix of another.
-  draws = keys.generator(seed, "outside.crops").random((count, 4))
+  draws = random.random((count, 4))
   height, width = shape[:2]
 
   def crop(which, scale, top, left):
@@ -72,28 +113,32 @@ def _crops(count: int, shape: tuple[int, int, int], seed: int) -> np.ndarray:
     zoom = largest * (_SMALLEST_CROP + (1 - _SMALLEST_CROP) * scale)
     x = left * (picture.width - zoom * width)
     y = top * (picture.height - zoom * height)
-    return _fit(picture, shape, (x, y, x + zoom * width, y + zoom * height))
+    return _resized(picture, shape, (x, y, x + zoom * width, y + zoom * height))
 
   return _stack((crop(*row) for row in draws), shape)
 
 
-def _picture(pixels: np.ndarray):
-  """A Pillow image of u8[H, W, 1 or 3]."""
+def _mode(shape: tuple[int, int, int]) -> str:
+  return "L" if shape[2] == 1 else "RGB"
+
+
+def _picture(pixels: np.ndarray, mode: str):
+  """A Pillow image of u8[H, W, 1 or 3], grey (L) or RGB."""
   import PIL.Image
 
-  return PIL.Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+  pixels = pixels[..., 0] if pixels.shape[2] == 1 else pixels
+  return PIL.Image.fromarray(pixels).convert(mode)
 
 
-def _fit(picture, shape: tuple[int, int, int], box=None) -> np.ndarray:
+def _resized(picture, shape: tuple[int, int, int], box=None) -> np.ndarray:
   """The box of a picture as u8[H, W, C], resampled with anti-aliasing."""
   import PIL.Image
 
-  height, width, channels = shape
+  height, width = shape[:2]
   # Rounding may push the box a hair over the edge, which Pillow refuses.
   if box is not None:
     limit = (picture.width, picture.height) * 2
     box = tuple(min(max(b, 0.0), m) for b, m in zip(box, limit, strict=True))
-  picture = picture.convert("L" if channels == 1 else "RGB")
   resized = picture.resize(
     (width, height), PIL.Image.Resampling.BICUBIC, box=box
   )

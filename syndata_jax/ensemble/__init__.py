@@ -8,6 +8,7 @@ from syndata_jax.ensemble.predict import predict
 from syndata_jax.ensemble.recipe import Recipe
 from syndata_jax.ensemble.state import EnsembleState
 from syndata_jax.ensemble.train import train
+from syndata_jax.ensemble.workspace import Round, Workspace
 
 __all__ = [
   "Checkpoints",
@@ -16,6 +17,8 @@ __all__ = [
   "Layout",
   "Learner",
   "Recipe",
+  "Round",
+  "Workspace",
   "make_layout",
   "predict",
   "sgd",

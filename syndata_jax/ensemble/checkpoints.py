@@ -3,7 +3,8 @@
 Each checkpoint is an Orbax folder named after its epoch, with a list of its
 files' SHA-256 sums beside it, written last. A folder without its list was cut
 short, one that disagrees with it is damaged; both are passed over, the damaged
-one with a warning, for the one before. The newest two are kept.
+one with a warning, for the one before. The newest two are kept, or all of them:
+then each model's part can be read alone.
 """
 
 import dataclasses
@@ -11,6 +12,8 @@ import hashlib
 import os
 import pathlib
 import shutil
+from contextlib import nullcontext
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -29,13 +32,18 @@ class Checkpoints:
   Attributes:
     directory: made on the first save.
     every: epochs between two checkpoints; the last epoch always has one.
+    keep_all: whether to keep every checkpoint, the fresh state's as epoch 0
+      among them, and not the newest two only.
   """
 
   directory: pathlib.Path
   every: int = 10
+  keep_all: bool = False
 
   def due(self, epoch: int, last: int) -> bool:
     """Whether the state after `epoch` (of `last`) is to be saved."""
+    if epoch == 0:
+      return self.keep_all
     return epoch == last or epoch % self.every == 0
 
   def save(self, epoch: int, state: Any) -> None:
@@ -51,7 +59,8 @@ class Checkpoints:
     if hosts.is_lead():
       for leftover in self.directory.glob(f"{folder.name}.*"):
         _remove(leftover)  # the list, and what a killed save left
-    ocp.save(str(folder.absolute()), _named(state), overwrite=True)
+    with self._one_model_a_chunk(state) if self.keep_all else nullcontext():
+      ocp.save(str(folder.absolute()), _named(state), overwrite=True)
     if not hosts.is_lead():
       return
     written = sums.with_suffix(".part")
@@ -76,9 +85,7 @@ class Checkpoints:
     )
     for epoch in reversed(self._epochs()):
       folder = self._folder(epoch)
-      if not folder.is_dir() or self._sums(epoch).read_text() != _digest(
-        folder
-      ):
+      if not self.sound(epoch):
         logging.warning("%s is damaged; trying the one before", folder)
         continue
       named = ocp.load(str(folder.absolute()), _named(template))
@@ -86,13 +93,53 @@ class Checkpoints:
       return epoch, jax.tree.unflatten(jax.tree.structure(shapes), leaves)
     return None
 
+  def sound(self, epoch: int) -> bool:
+    """Whether there is a complete, undamaged checkpoint of this epoch."""
+    folder, sums = self._folder(epoch), self._sums(epoch)
+    if not folder.is_dir() or not sums.exists():
+      return False
+    return sums.read_text() == _digest(folder)
+
+  def rows(self, epoch: int, leaf: int, index: np.ndarray) -> np.ndarray:
+    """A part of one array of a checkpoint, the rest of it unread.
+
+    Args:
+      epoch: of a sound checkpoint; `keep_all` makes its parts cheap.
+      leaf: the number of the array among the leaves of the state.
+      index: i[R], models.
+
+    Returns:
+      [R,...], in the order of `index`.
+    """
+    stored = _open(self._folder(epoch).absolute(), leaf)
+    found = [stored[int(row)].read() for row in index]
+    return np.stack([part.result() for part in found])
+
+  @staticmethod
+  def _one_model_a_chunk(state: Any):
+    """How Orbax is to cut arrays [M,...] so that `rows` reads no more."""
+    from orbax.checkpoint import v1 as ocp
+
+    context = ocp.Context()
+    saving = context.array.saving
+    saving.use_zarr3 = True
+    saving.use_compression = False  # weights do not compress
+    saving.storage_options.shard_axes = (0,)
+    # Orbax advises against smaller chunks.
+    saving.storage_options.chunk_byte_size = max(
+      1 << 20, *(leaf[0].nbytes for leaf in jax.tree.leaves(state))
+    )
+    return context
+
   def _tidy(self, newest: int) -> None:
     """Removes all but the last checkpoints up to `newest`.
 
     Later ones were damaged, or training would not stand at `newest`; they
     must not push sound ones out. What a kill left half-written goes too.
     """
-    kept = [epoch for epoch in self._epochs() if epoch <= newest][-_KEEP:]
+    kept = [epoch for epoch in self._epochs() if epoch <= newest]
+    if not self.keep_all:
+      kept = kept[-_KEEP:]
     stems = {self._folder(epoch).name for epoch in kept}
     # Lists first: without its list, a folder that is half removed is ignored.
     for path in sorted(self.directory.iterdir(), key=lambda p: p.is_dir()):
@@ -108,6 +155,20 @@ class Checkpoints:
 
   def _sums(self, epoch: int) -> pathlib.Path:
     return self.directory / f"{epoch:05d}.sha256"
+
+
+@lru_cache(maxsize=256)
+def _open(folder: pathlib.Path, leaf: int):
+  """The array of Orbax's file, not read yet."""
+  import tensorstore
+
+  kvstore = {
+    "driver": "ocdbt",
+    "base": f"file://{folder}/state",
+    "path": f"{leaf}/",
+  }
+  spec = {"driver": "zarr3", "kvstore": kvstore}
+  return tensorstore.open(spec, open=True, read=True).result()
 
 
 def _remove(path: pathlib.Path) -> None:

@@ -29,5 +29,10 @@ class Engine(NamedTuple):
   microbatch: int = 0
 
   def normalise(self, images: jax.Array) -> jax.Array:
-    """u8[...,H,W,C] -> what the network reads, in `dtype`."""
+    """u8[...,H,W,C] -> what the network reads, in `dtype`.
+
+    Floating-point images are what it reads already.
+    """
+    if jnp.issubdtype(images.dtype, jnp.floating):
+      return images.astype(self.dtype)
     return augmentation.normalise(images, self.mean, self.std, self.dtype)

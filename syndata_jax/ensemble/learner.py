@@ -9,7 +9,7 @@ import jax
 from syndata_jax.data.training_set import TrainingSet
 from syndata_jax.ensemble import state as states
 from syndata_jax.ensemble.engine import Engine
-from syndata_jax.ensemble.epoch import Metrics, Own, Pool, make_epoch
+from syndata_jax.ensemble.epoch import Gather, Metrics, Own, Pool, make_epoch
 from syndata_jax.ensemble.recipe import optimizer, steps_per_epoch
 from syndata_jax.ensemble.state import ModelState
 
@@ -24,6 +24,7 @@ class Learner(NamedTuple):
     epoch: `(state, own, pool) -> (state, metrics)`.
     finish: `(state) -> ModelState`, the model that is released and attacked;
       called on the host with the states of all models, leaves [M,...].
+    shared: a pytree of arrays that all models read as `pool.extra`.
   """
 
   num_epochs: int
@@ -31,15 +32,22 @@ class Learner(NamedTuple):
   init: Callable[[jax.Array], Any]
   epoch: Callable[[Any, Own, Pool], tuple[Any, Metrics]]
   finish: Callable[[Any], ModelState] = lambda state: state
+  shared: Any = None
 
 
-def sgd(engine: Engine, training_set: TrainingSet, steps: int = 0) -> Learner:
+def sgd(
+  engine: Engine,
+  training_set: TrainingSet,
+  steps: int = 0,
+  gather: Gather | None = None,
+) -> Learner:
   """Learning by the engine's recipe.
 
   Args:
     engine: network and recipe.
     training_set: of all models.
     steps: of an epoch, where it is to be shorter than the data, for a trial.
+    gather: takes a batch from the pool, where not as the recipe says.
 
   Raises:
     UserError: a batch larger than one model's data.
@@ -57,5 +65,5 @@ def sgd(engine: Engine, training_set: TrainingSet, steps: int = 0) -> Learner:
       optimizer=rule,
       image_shape=training_set.images.shape[1:],
     ),
-    make_epoch(engine, rule, steps),
+    make_epoch(engine, rule, steps, gather),
   )

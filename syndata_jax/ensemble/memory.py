@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -82,6 +82,29 @@ def fit(layout: Layout, needs: Footprint, shared: int, capacity: int) -> Layout:
   while width > 1 and (width * needs.step > free or layout.per_device % width):
     width -= 1
   return dataclasses.replace(layout, chunk=width)
+
+
+def fit_program(
+  layout: Layout,
+  lower: Callable[[Layout], jax.stages.Lowered],
+  capacity: int | None,
+) -> Layout:
+  """The same for any program, by the compiler's plan for one model at a time.
+
+  Args:
+    layout: its chunk is the most that is wanted.
+    lower: lowers the program for a layout.
+    capacity: bytes of one device; None leaves the layout as it is.
+  """
+  if capacity is None or layout.chunk == 1:
+    return layout
+  one = lower(dataclasses.replace(layout, chunk=1)).compile()
+  plan = one.memory_analysis()
+  if plan is None:
+    return layout
+  resident = (compiled_bytes(one) or 0) - plan.temp_size_in_bytes
+  needs = Footprint(state=0, step=plan.temp_size_in_bytes)
+  return fit(layout, needs, resident, capacity)
 
 
 def capacity(device: jax.Device) -> int | None:

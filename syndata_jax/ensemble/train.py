@@ -1,6 +1,5 @@
 """Training the ensemble: one compiled call an epoch, checkpoints between."""
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,11 +10,12 @@ import numpy as np
 from jax import lax
 
 from syndata_jax.data.training_set import TrainingSet
-from syndata_jax.ensemble import hosts
+from syndata_jax.ensemble import memory
 from syndata_jax.ensemble.checkpoints import Checkpoints
 from syndata_jax.ensemble.epoch import Own, Pool
 from syndata_jax.ensemble.layout import Layout
 from syndata_jax.ensemble.learner import Learner
+from syndata_jax.ensemble.rounds import Rounds, repeat
 from syndata_jax.ensemble.state import EnsembleState
 from syndata_jax.errors import UserError
 from syndata_jax.keys import stream
@@ -58,11 +58,34 @@ def prepare(
     run=layout.compile(learner.epoch, donate=True),
     fresh=lambda: init(keys),
     shapes=jax.eval_shape(init, keys),
-    own=layout.place(Own(keys, jnp.asarray(training_set.members))),
+    own=layout.place(
+      Own(
+        keys,
+        jnp.asarray(training_set.members),
+        jax.tree.map(jnp.asarray, training_set.learning_rate),
+        jnp.arange(layout.num_models),
+      )
+    ),
     pool=layout.replicate(
-      Pool(jnp.asarray(training_set.images), jnp.asarray(training_set.labels))
+      Pool(
+        jnp.asarray(training_set.images),
+        jnp.asarray(training_set.labels),
+        jax.tree.map(jnp.asarray, learner.shared),
+      )
     ),
   )
+
+
+def fitted(
+  layout: Layout, learner: Learner, key: jax.Array, training_set: TrainingSet
+) -> Layout:
+  """The layout with as many models at once as this learner's memory allows."""
+
+  def lower(one: Layout) -> jax.stages.Lowered:
+    run, _, shapes, own, pool = prepare(one, learner, key, training_set)
+    return run.lower(shapes, own, pool)
+
+  return memory.fit_program(layout, lower, memory.capacity(layout.devices[0]))
 
 
 def train(
@@ -93,34 +116,21 @@ def train(
     UserError: a loss that is no longer finite (which model, which epoch), a
       checkpoint of a longer training, or processes that see different ones.
   """
-  last = learner.num_epochs
   run, fresh, shapes, own, pool = prepare(layout, learner, key, training_set)
-  found = checkpoints.latest(shapes) if checkpoints else None
-  done, state = found or (0, None)
-  hosts.agree(done, "the newest checkpoint's epoch")
-  if done > last:
-    raise UserError(
-      f"num_epochs={last}: the newest checkpoint is of"
-      f" epoch {done}; train as long, or name another folder"
-    )
-  if done == last:
-    return learner.finish(state)
-  state = layout.place(fresh() if state is None else state)
 
-  for epoch in range(done + 1, last + 1):
-    start = time.perf_counter()
-    with jax.transfer_guard("disallow"):  # nothing moves but the metrics
-      state, metrics = run(state, own, pool)
-    loss, accuracy = layout.gather(metrics)
-    seconds = time.perf_counter() - start
+  def on_round(
+    epoch: int, seconds: float, metrics: tuple[np.ndarray, ...]
+  ) -> None:
+    loss, accuracy = metrics
     _check_finite(loss, epoch)
-    # Reported first: a run killed in between repeats the epoch and its report.
     if on_epoch:
       images = layout.num_models * learner.images
       on_epoch(EpochReport(epoch, seconds, images, loss, accuracy))
-    if checkpoints and checkpoints.due(epoch, last):
-      checkpoints.save(epoch, layout.gather(state))
-  return learner.finish(layout.gather(state))
+
+  epochs = Rounds(
+    learner.num_epochs, "num_epochs", run, fresh, shapes, lambda epoch: own
+  )
+  return learner.finish(repeat(layout, epochs, pool, checkpoints, on_round))
 
 
 def _check_finite(loss: np.ndarray, epoch: int) -> None:

@@ -6,6 +6,9 @@ import inspect
 from flax import linen as nn
 
 from syndata_jax.errors import UserError
+from syndata_jax.models.outputs import outputs
+
+__all__ = ["NAMES", "create", "outputs"]
 
 NAMES = ("convnet", "resnet18", "wide_resnet")
 

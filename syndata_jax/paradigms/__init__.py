@@ -13,7 +13,7 @@ from syndata_jax.ensemble import Engine
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms.interface import Paradigm, Private
 
-NAMES = ("coreset", "dpsgd", "undefended")
+NAMES = ("coreset", "distillation", "dpsgd", "undefended")
 
 
 def options_type(name: str) -> type:

@@ -12,6 +12,7 @@ from syndata_jax.ensemble import (
   Engine,
   EnsembleState,
   Learner,
+  Workspace,
   train,
 )
 from syndata_jax.ensemble.train import EpochReport
@@ -30,21 +31,25 @@ class Private(NamedTuple):
   labels: np.ndarray  # i32[N], canaries relabelled
   members: np.ndarray  # i32[M,n]
   num_classes: int
+  # i32[Q], rows that are audited. No method knows them, but an audit may ask
+  # what leaks if the worst happens to them.
+  canaries: np.ndarray = np.zeros(0, np.int32)
 
 
 class Paradigm(NamedTuple):
   """Two steps from private data to trained shadow models.
 
   Attributes:
-    engine: the tools that `learn` uses.
-    synthesize: `(key, private) -> TrainingSet`.
+    engine: the tools that `learn` uses, and the network that is queried.
+    synthesize: `(key, private, workspace=Workspace()) -> TrainingSet`; with a
+      workspace that has a folder it continues where it was stopped.
     learner: `(training_set, steps=0) -> Learner`, how one model learns from
       it; with `steps`, in epochs of no more than so many updates, for trials.
     statement: the formal guarantee of one model, None where there is none.
   """
 
   engine: Engine
-  synthesize: Callable[[jax.Array, Private], TrainingSet]
+  synthesize: Callable[..., TrainingSet]
   learner: Callable[..., Learner]
   statement: PrivacyStatement | None = None
 
@@ -66,7 +71,9 @@ class Paradigm(NamedTuple):
     )
 
 
-def private_data(key: jax.Array, private: Private) -> TrainingSet:
+def private_data(
+  key: jax.Array, private: Private, workspace: Workspace | None = None
+) -> TrainingSet:
   """The default `synthesize`: the private data itself, nothing hidden."""
-  del key
+  del key, workspace
   return TrainingSet(private.images, private.labels, private.members)

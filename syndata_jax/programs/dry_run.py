@@ -16,7 +16,7 @@ from syndata_jax import attack, keys
 from syndata_jax.attack import PredictionFile, Predictions
 from syndata_jax.data import augmentation
 from syndata_jax.data.training_set import TrainingSet
-from syndata_jax.ensemble import memory
+from syndata_jax.ensemble import Round, Workspace, memory
 from syndata_jax.ensemble.predict import batch_size, querying
 from syndata_jax.ensemble.train import prepare
 from syndata_jax.keys import stream
@@ -25,6 +25,7 @@ from syndata_jax.programs.settings import Settings
 from syndata_jax.reporting import Stage, render_stages
 from syndata_jax.reporting.formats import counted, duration
 
+_ROUNDS = 3  # of each stage of `synthesize`
 _STEPS = 8  # of the trial, for each model
 _SECONDS = 5.0  # the trial is repeated for as long
 
@@ -45,15 +46,10 @@ def dry_run(
   )
   key = jax.random.key(settings.seed)
   with memory.exhaustion(plan.engine.layout):
-    start = time.perf_counter()
-    training_set = plan.paradigm.synthesize(
-      stream(key, "synthesize"), plan.private
-    )
-    made = time.perf_counter() - start
-    synthesized = Stage("synthesize", made, training_set.images.nbytes)
+    training_set, synthesized = _synthesize(plan, stream(key, "synthesize"))
     trained, state = _train(plan, settings, key, training_set)
     queried, views = _query(plan, settings, state)
-  stages = [loaded, synthesized, trained, queried, _attack(plan, views)]
+  stages = [loaded, *synthesized, trained, queried, _attack(plan, views)]
   devices = plan.engine.layout.devices
   render_stages(
     stages,
@@ -61,6 +57,31 @@ def dry_run(
     memory.capacity(devices[0]),
     console,
   )
+
+
+def _synthesize(plan: Plan, key: jax.Array) -> tuple[TrainingSet, list[Stage]]:
+  """A trial of every stage of it, and what each will take in full."""
+  rounds: dict[str, list[Round]] = {}
+
+  def on_round(done: Round) -> None:
+    rounds.setdefault(done.stage, []).append(done)
+
+  start = time.perf_counter()
+  workspace = Workspace(on_round=on_round, trial=_ROUNDS)
+  training_set = plan.paradigm.synthesize(key, plan.private, workspace)
+  seconds = time.perf_counter() - start
+  stages, models = [], plan.engine.layout.num_models
+  for name, done in rounds.items():
+    first, *rest = (each.seconds for each in done)
+    steady, of = float(np.median(rest or [first])), done[0].of
+    note = f"{counted(of, 'round')} of {duration(steady)} after the first"
+    stages.append(
+      Stage(name, first + (of - 1) * steady, None, models, note=note)
+    )
+  # What is not done in rounds was done in full.
+  seconds -= sum(each.seconds for done in rounds.values() for each in done)
+  size = training_set.images.nbytes
+  return training_set, [*stages, Stage("synthesize", seconds, size)]
 
 
 def _train(
@@ -110,7 +131,7 @@ def _query(
   plan: Plan, settings: Settings, state: Any
 ) -> tuple[Stage, tuple[int, int]]:
   """The stage, and (views, logits) of an audited image."""
-  split, engine, layout = plan.split, plan.engine, plan.engine.layout
+  split, engine, layout = plan.split, plan.paradigm.engine, plan.engine.layout
   recipe = engine.recipe
   one = augmentation.audit_views(
     jnp.asarray(plan.private.images[:1]), recipe.shift, recipe.flip

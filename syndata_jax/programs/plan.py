@@ -47,7 +47,11 @@ def make_plan(
     dataset.train_images, split, settings.canary_kind, settings.seed, outside
   )
   private = paradigms.Private(
-    images, split.labels, split.members, dataset.num_classes
+    images,
+    split.labels,
+    split.members,
+    dataset.num_classes,
+    split.canary_index,
   )
   paradigm = paradigms.create(
     settings.paradigm, engine, settings.options, private

@@ -105,8 +105,18 @@ def defaults(paradigm: str = "undefended") -> ConfigDict:
   """
   fields = dataclasses.asdict(Settings(paradigm=paradigm))
   del fields["options"]
-  own = dataclasses.fields(paradigms.options_type(paradigm))
-  return ConfigDict(fields | {field.name: field.default for field in own})
+  own = paradigms.options_type(paradigm)
+  return ConfigDict(fields | _unchecked(own))
+
+
+def _unchecked(kind: type) -> dict[str, Any]:
+  """The defaults of a dataclass, which together need not be allowed."""
+  return {
+    field.name: field.default
+    if field.default_factory is dataclasses.MISSING
+    else field.default_factory()
+    for field in dataclasses.fields(kind)
+  }
 
 
 def from_config(

@@ -56,7 +56,13 @@ def train_and_query(
   if not (workdir / "predictions.npz").exists():
     with memory.exhaustion(plan.engine.layout):
       key = jax.random.key(settings.seed)
-      made = synthetic.synthesize(plan, stream(key, "synthesize"), workdir)
+      made = synthetic.synthesize(
+        plan,
+        stream(key, "synthesize"),
+        workdir,
+        settings.performance.checkpoint_every,
+        console,
+      )
       _describe(plan, settings, workdir, made.seconds)
       state = _train(plan, settings, made.training_set, workdir, console)
       found = _query(plan, state, made.training_set)
@@ -112,7 +118,7 @@ def _query(
   plan: Plan, state: EnsembleState, training_set: TrainingSet
 ) -> PredictionFile:
   """Logits of the audited examples under every view, and test accuracy."""
-  split, engine = plan.split, plan.engine
+  split, engine = plan.split, plan.paradigm.engine
   recipe = engine.recipe  # the attacker queries what training showed
 
   def views(index: np.ndarray, membership: np.ndarray) -> Predictions:
@@ -137,5 +143,5 @@ def _query(
     test_accuracy=accuracy(
       engine, state, plan.dataset.test_images, plan.dataset.test_labels
     ),
-    selected=synthetic.selected(plan, training_set, split),
+    selected=synthetic.selected(training_set, split),
   )

@@ -4,17 +4,22 @@ import io
 import os
 import pathlib
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from rich.console import Console
 
 from syndata_jax.data import AuditSplit
-from syndata_jax.data.training_set import TrainingSet
+from syndata_jax.data.training_set import TrainingSet, Whitening
+from syndata_jax.ensemble import Round, Workspace
 from syndata_jax.errors import UserError
 from syndata_jax.programs.plan import Plan
+from syndata_jax.programs.workdir import read_json, write_json
+from syndata_jax.reporting import stage_progress
 
-_FILE = "synthetic/training_set.npz"
+_FOLDER = "synthetic"
+_WHITENING = tuple(f"whitening_{name}" for name in Whitening._fields)
 
 
 class Synthesized(NamedTuple):
@@ -25,52 +30,73 @@ class Synthesized(NamedTuple):
 
 
 def synthesize(
-  plan: Plan, key: jax.Array, workdir: pathlib.Path
+  plan: Plan,
+  key: jax.Array,
+  workdir: pathlib.Path,
+  every: int,
+  console: Console,
 ) -> Synthesized:
   """Runs the paradigm's first step, or reads what an earlier start made.
 
   Only what is not in the private pool is kept: nothing of the private data
-  themselves, the rows of a coreset, all of a distilled set.
+  themselves, the rows of a coreset, all of a distilled set. Networks that a
+  paradigm trains on the way have their checkpoints beside it.
+
+  Args:
+    plan: the audit.
+    key: of all draws of this stage.
+    workdir: the run's folder.
+    every: rounds between two checkpoints.
+    console: where to say how far it is.
 
   Raises:
     UserError: the file is damaged.
   """
-  path = workdir / _FILE
+  path = workdir / _FOLDER / "training_set.npz"
   if path.exists():
     return _read(path, plan)
+  clock = path.with_name("spent.json")
+  before = read_json(clock)["seconds"] if clock.exists() else 0.0
   start = time.perf_counter()
-  made = plan.paradigm.synthesize(key, plan.private)
-  seconds = time.perf_counter() - start
+  spent = lambda: before + time.perf_counter() - start
+  with stage_progress(console) as show:
+
+    def on_round(done: Round) -> None:
+      path.parent.mkdir(exist_ok=True)
+      write_json(clock, {"seconds": spent()})
+      show(*done)
+
+    workspace = Workspace(path.parent, on_round, every=every)
+    made = plan.paradigm.synthesize(key, plan.private, workspace)
+  found = Synthesized(made, spent())
   if made.members is not plan.private.members:
-    _write(path, plan, Synthesized(made, seconds))
-  return Synthesized(made, seconds)
+    _write(path, plan, found)
+  return found
 
 
-def selected(
-  plan: Plan, training_set: TrainingSet, split: AuditSplit
-) -> np.ndarray | None:
-  """bool[Q,M], which canaries each model learns from.
+def selected(training_set: TrainingSet, split: AuditSplit) -> np.ndarray | None:
+  """bool[Q,M], which canaries each model's set was made from.
 
-  None where the models learn from all of their own data, or from images that
-  are not private ones.
+  None where that is all of its data, or nothing that can be named.
   """
-  private = plan.private
-  if training_set.images is not private.images:
+  if training_set.chosen is None:
     return None
-  if training_set.members is private.members:
-    return None
-  own = [np.isin(split.canary_index, rows) for rows in training_set.members]
+  own = [np.isin(split.canary_index, rows) for rows in training_set.chosen]
   return np.stack(own, axis=1)
 
 
 def _write(path: pathlib.Path, plan: Plan, made: Synthesized) -> None:
-  training_set, arrays = made.training_set, {"seconds": np.array(made.seconds)}
-  arrays["members"] = training_set.members
-  if training_set.images is not plan.private.images:
-    arrays["images"] = training_set.images
-    arrays["labels"] = training_set.labels
+  training_set = made.training_set
+  arrays: dict[str, Any] = training_set._asdict()
+  if training_set.images is plan.private.images:
+    del arrays["images"], arrays["labels"]
+  whitening = arrays.pop("whitening")
+  if whitening is not None:
+    arrays |= zip(_WHITENING, whitening, strict=True)
+  arrays["seconds"] = made.seconds
   content = io.BytesIO()
-  np.savez_compressed(content, allow_pickle=False, **arrays)
+  stored = {name: a for name, a in arrays.items() if a is not None}
+  np.savez(content, allow_pickle=False, **stored)
   path.parent.mkdir(exist_ok=True)
   part = path.with_suffix(".part")
   part.write_bytes(content.getvalue())
@@ -80,11 +106,13 @@ def _write(path: pathlib.Path, plan: Plan, made: Synthesized) -> None:
 def _read(path: pathlib.Path, plan: Plan) -> Synthesized:
   try:
     with np.load(path, allow_pickle=False) as archive:
-      arrays = dict(archive)
-    images = arrays.get("images", plan.private.images)
-    labels = arrays.get("labels", plan.private.labels)
-    training_set = TrainingSet(images, labels, arrays["members"])
-    return Synthesized(training_set, float(arrays["seconds"]))
+      arrays: dict[str, Any] = dict(archive)
+    seconds = float(arrays.pop("seconds"))
+    if _WHITENING[0] in arrays:
+      arrays["whitening"] = Whitening(*(arrays.pop(n) for n in _WHITENING))
+    arrays.setdefault("images", plan.private.images)
+    arrays.setdefault("labels", plan.private.labels)
+    return Synthesized(TrainingSet(**arrays), seconds)
   # Damaged bytes raise nearly anything.
   except Exception as error:
     raise UserError(f"{path}: damaged ({error}); delete it") from error

@@ -2,7 +2,7 @@
 
 from syndata_jax.reporting.figures import loss_figure, roc_figure
 from syndata_jax.reporting.guarantee import Guarantee
-from syndata_jax.reporting.progress import progress
+from syndata_jax.reporting.progress import progress, stage_progress
 from syndata_jax.reporting.stages import Stage, render_stages
 from syndata_jax.reporting.table import render, render_text
 
@@ -15,4 +15,5 @@ __all__ = [
   "render_stages",
   "render_text",
   "roc_figure",
+  "stage_progress",
 ]

@@ -4,7 +4,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import (
+  BarColumn,
+  MofNCompleteColumn,
+  Progress,
+  TaskID,
+  TextColumn,
+)
 from rich.text import Text
 
 from syndata_jax.reporting.formats import duration, percent, throughput
@@ -71,6 +77,42 @@ def progress(
         )
 
     yield advance
+
+
+@contextmanager
+def stage_progress(
+  console: Console,
+) -> Iterator[Callable[[str, int, int, float, float], None]]:
+  """Shows stages of many rounds, one after another, while the block runs.
+
+  Args:
+    console: where to; as `progress`.
+
+  Yields:
+    `show(stage, number, of, seconds, loss)`, to be called after each round:
+    the name of its stage, its number and how many there are, what it took,
+    and its mean loss. Another name begins another bar.
+  """
+  live = console.is_interactive
+  tasks: dict[str, TaskID] = {}
+  with _bar(console, disable=not live) as bar:
+
+    def show(
+      stage: str, number: int, of: int, seconds: float, loss: float
+    ) -> None:
+      if stage not in tasks:
+        tasks[stage] = bar.add_task(stage, total=of, numbers="")
+      numbers = f"{duration((of - number) * seconds)} left, loss {loss:.3g}"
+      bar.update(tasks[stage], completed=number, numbers=numbers)
+      if not live and _due(number, of):
+        console.print(
+          f"{stage}: round {number}/{of}, {numbers}",
+          markup=False,
+          highlight=False,
+          soft_wrap=True,
+        )
+
+    yield show
 
 
 def _due(epoch: int, total: int) -> bool:

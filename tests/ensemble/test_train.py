@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 
+from syndata_jax import models
 from syndata_jax.data import augmentation
 from syndata_jax.ensemble import predict, sgd, train
 from syndata_jax.ensemble.epoch import Own, Pool, make_epoch, shuffled_batches
@@ -52,6 +53,14 @@ def reference():
   return trained(devices=jax.devices()[:1], chunk=M)
 
 
+def targets(labels):
+  """Probabilities f32[N,K] of labels i32[N], or of logits f32[N,K]."""
+  if labels.ndim == 1:
+    return np.eye(ensembles.CLASSES, dtype=np.float32)[labels]
+  p = np.exp(labels.astype(np.float64) - labels.max(-1, keepdims=True))
+  return (p / p.sum(-1, keepdims=True)).astype(np.float32)
+
+
 def one_by_one(engine, data, model_index):
   """One model, an explicit Python loop of steps and plain optax SGD."""
   recipe, module = engine.recipe, engine.model
@@ -70,7 +79,7 @@ def one_by_one(engine, data, model_index):
         True,
         mutable=["batch_stats"],
       )
-      chosen = jnp.take_along_axis(logits, labels[:, None], 1)[:, 0]
+      chosen = (labels * logits).sum(-1)
       return jnp.mean(jax.nn.logsumexp(logits, -1) - chosen), new
 
     gradient, new = jax.grad(loss, has_aux=True)(params)
@@ -93,7 +102,7 @@ def one_by_one(engine, data, model_index):
       recipe.shift,
       recipe.flip,
     )
-    labels = jnp.asarray(data.labels)[index]
+    labels = targets(data.labels)[index]
     params, stats, opt = step(params, stats, opt, images, labels)
   return params, stats
 
@@ -108,6 +117,76 @@ def test_all_at_once_equals_one_by_one(model):
   tolerance = 2e-4 if model == "convnet" else 1e-2
   close(of_model(together.params, 1), params, tolerance)
   close(of_model(together.batch_stats, 1), stats, tolerance)
+
+
+def small(**recipe):
+  """Two models of a network that compiles fast, on one device."""
+  engine = ensembles.engine(2, devices=jax.devices()[:1])
+  network = models.create("convnet", ensembles.CLASSES, width=2, depth=1)
+  changed = dataclasses.replace(engine.recipe, **recipe)
+  return engine._replace(model=network, recipe=changed)
+
+
+def test_soft_labels_equal_one_by_one():
+  """Mild ones: no class has more than four fifths of most images."""
+  rng = np.random.default_rng(1)
+  data, shape = ensembles.training_set(2), (ensembles.POOL, ensembles.CLASSES)
+  data = data._replace(labels=rng.normal(size=shape).astype(np.float32))
+  assert np.median(targets(data.labels).max(-1)) < 0.8
+  engine = small()
+  together = learn(engine, data)
+  for m in range(2):
+    params, _ = one_by_one(engine, data, m)
+    close(of_model(together.params, m), params)
+
+
+@pytest.fixture(scope="module")
+def plain():
+  """Bytes and hard labels, mirrored but not shifted: (state, reports)."""
+  data, engine, told = ensembles.training_set(2), small(shift=0), []
+  state = train(
+    engine.layout, sgd(engine, data), KEY, data, on_epoch=told.append
+  )
+  return state, told
+
+
+def test_certain_soft_labels_train_as_hard_ones(plain):
+  data, engine, told = ensembles.training_set(2), small(shift=0), []
+  certain = 1e4 * np.eye(ensembles.CLASSES, dtype=np.float32)[data.labels]
+  data = data._replace(labels=certain)
+  state = train(
+    engine.layout, sgd(engine, data), KEY, data, on_epoch=told.append
+  )
+  close(state, plain[0], 1e-6)
+  for got, want in zip(told, plain[1], strict=True):
+    np.testing.assert_allclose(got.loss, want.loss, rtol=1e-5)
+    np.testing.assert_array_equal(got.accuracy, want.accuracy)
+
+
+def test_floating_images_equal_bytes_normalised_beforehand(plain):
+  """Without shifts: what they bring in is black there, and zero here."""
+  data, engine = ensembles.training_set(2), small(shift=0)
+  pixels = ((data.images / 255.0 - 0.5) / 0.25).astype(np.float32)
+  state = learn(engine, data._replace(images=pixels))
+  close(state, plain[0], 1e-5)
+  queried = (predict(engine, state, x[:5]) for x in (pixels, data.images))
+  np.testing.assert_allclose(*queried, atol=1e-5)
+
+
+def test_each_model_may_have_a_peak_learning_rate_of_its_own():
+  """Warm-up, drops, momentum and weight decay as in recipes of these peaks."""
+  rates, data = (0.07, 0.004), ensembles.training_set(2)
+  recipe = {"weight_decay": 0.3, "num_epochs": 3}
+  alone = [learn(small(learning_rate=rate, **recipe), data) for rate in rates]
+  together = learn(
+    small(learning_rate=0.5, **recipe),
+    data._replace(learning_rate=np.array(rates, np.float32)),
+  )
+  for m, state in enumerate(alone):
+    close(of_model(together.params, m), of_model(state.params, m), 1e-5)
+    other = of_model(alone[1 - m].params, m)["Conv_0"]["kernel"]
+    kernel = of_model(together.params, m)["Conv_0"]["kernel"]
+    assert abs(other - kernel).max() > 0.02
 
 
 @pytest.mark.parametrize(

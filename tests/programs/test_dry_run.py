@@ -1,10 +1,13 @@
 """A prediction leaves nothing behind and states what the run then is."""
 
+import importlib
 import re
 
+import numpy as np
 from absl import flags
 
 from syndata_jax.programs import dry_run
+from syndata_jax.reporting.formats import duration
 
 
 def test_every_stage_is_predicted(start, tiny, tmp_path, monkeypatch):
@@ -53,3 +56,44 @@ def test_private_training_is_predicted(start, tiny, tmp_path, monkeypatch):
   ended = start(f"--config={config}", "--dry_run")
   assert ended.code == 0, ended.err
   assert "3 epochs" in ended.out
+
+
+def test_a_selection_is_tried_and_not_run(start, tiny, tmp_path, monkeypatch):
+  """Three rounds of the 200 stand for all of them."""
+  monkeypatch.setattr(dry_run, "_SECONDS", 0.0)
+  module = importlib.import_module("syndata_jax.ensemble.train")
+  repeat, seconds = module.repeat, []
+
+  def watched(layout, rounds, shared, checkpoints, on_round):
+    assert checkpoints is None
+
+    def on_each(number, taken, metrics):
+      seconds.append(taken)
+      on_round(number, taken, metrics)
+
+    return repeat(layout, rounds, shared, checkpoints, on_each)
+
+  monkeypatch.setattr(module, "repeat", watched)
+  config, workdir = tmp_path / "coreset.py", tmp_path / "run"
+  config.write_text(
+    tiny.read_text()
+    .replace("defaults()", 'defaults("coreset")')
+    .replace(
+      "  return config",
+      '  config.method, config.fraction = "forgetting", 0.5\n'
+      "  config.selection_epochs = 200\n"
+      "  return config",
+    )
+  )
+  ended = start(f"--config={config}", f"--workdir={workdir}", "--dry_run")
+  assert ended.code == 0, ended.err
+  assert not workdir.exists()
+  assert len(seconds) == 3
+  steady = np.mean(seconds[1:])
+  whole = seconds[0] + 199 * steady
+  (row,) = re.findall(r"selection_0 .*", ended.out)
+  assert row.split()[1] == "6" and duration(whole) in row
+  assert f"selection_0: 200 rounds of {duration(steady)} after" in ended.out
+  # The other rows come after it, and the sum holds it.
+  stages = re.findall(r"^ ?(\w+) ", ended.out, re.MULTILINE)
+  assert stages.index("selection_0") == stages.index("synthesize") - 1

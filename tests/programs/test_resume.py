@@ -57,9 +57,8 @@ def _cut_short(checkpoint):
     path.unlink()
 
 
-def test_killed_in_the_middle(start, tiny, finished, cache, tmp_path):
-  workdir = tmp_path / "run"
-  arguments = [f"--config={tiny}", f"--workdir={workdir}"]
+def _kill(cache, arguments, when):
+  """Starts an audit as a process of its own, and kills it at a moment."""
   environment = os.environ | {
     "XDG_CACHE_HOME": str(cache),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -72,11 +71,17 @@ def test_killed_in_the_middle(start, tiny, finished, cache, tmp_path):
     stderr=subprocess.DEVNULL,
   )
   try:
-    while not _checkpoints(workdir) and process.poll() is None:
+    while not when() and process.poll() is None:
       time.sleep(0.005)
   finally:
     process.kill()
   assert process.wait() == -signal.SIGKILL
+
+
+def test_killed_in_the_middle(start, tiny, finished, cache, tmp_path):
+  workdir = tmp_path / "run"
+  arguments = [f"--config={tiny}", f"--workdir={workdir}"]
+  _kill(cache, arguments, lambda: _checkpoints(workdir))
   assert not (workdir / "predictions.npz").exists()
   assert start(*arguments).code == 0
   _assert_same_results(workdir, finished)
@@ -84,6 +89,41 @@ def test_killed_in_the_middle(start, tiny, finished, cache, tmp_path):
   epochs = [json.loads(line)["epoch"] for line in lines]
   assert epochs[-1] == 3
   assert epochs == sorted(set(epochs))
+
+
+@pytest.mark.slow
+def test_killed_in_its_selection(start, tiny, cache, tmp_path):
+  """A coreset continues, and chooses as one that was not killed."""
+  config = tmp_path / "coreset.py"
+  config.write_text(
+    tiny.read_text()
+    .replace("defaults()", 'defaults("coreset")')
+    .replace(
+      "  return config",
+      '  config.method, config.fraction = "forgetting", 0.5\n'
+      "  config.selection_epochs = 20\n"
+      "  return config",
+    )
+  )
+  runs = [tmp_path / name for name in ("killed", "whole")]
+  stage = runs[0] / "synthetic"
+  _kill(
+    cache,
+    [f"--config={config}", f"--workdir={runs[0]}"],
+    (stage / "selection_0" / "00002.sha256").exists,
+  )
+  assert not (stage / "training_set.npz").exists()
+  spent = json.loads((stage / "spent.json").read_text())["seconds"]
+  chosen = []
+  for workdir in runs:
+    ended = start(f"--config={config}", f"--workdir={workdir}")
+    assert ended.code == 0, ended.err
+    with np.load(workdir / "synthetic" / "training_set.npz") as archive:
+      chosen.append(archive["chosen"])
+      assert archive["seconds"] > spent or workdir != runs[0]
+  np.testing.assert_array_equal(*chosen)
+  for name in _RESULTS:
+    assert len({(run / name).read_bytes() for run in runs}) == 1
 
 
 def test_killed_in_the_middle_of_a_save(start, tiny, finished, halted):

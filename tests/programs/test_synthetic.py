@@ -1,8 +1,13 @@
 """A coreset from one end of the program to the other."""
 
+import contextlib
 import json
+import time
 
 import numpy as np
+import pytest
+
+from syndata_jax.programs import synthetic
 
 
 def test_a_coreset_is_kept_and_reported(start, tiny, tmp_path):
@@ -22,7 +27,7 @@ def test_a_coreset_is_kept_and_reported(start, tiny, tmp_path):
     canaries = archive["canary_index"]
   kept = workdir / "synthetic" / "training_set.npz"
   with np.load(kept) as archive:
-    assert set(archive.files) == {"members", "seconds"}
+    assert set(archive.files) == {"members", "chosen", "seconds"}
     members = archive["members"]
   assert members.shape == (6, 45)  # half of the 90 examples of a model
   for q, row in enumerate(canaries):
@@ -43,3 +48,84 @@ def test_a_coreset_is_kept_and_reported(start, tiny, tmp_path):
   (workdir / "predictions.npz").unlink()
   ended = start(*arguments)
   assert ended.code == 2 and "training_set.npz: damaged" in ended.err
+
+
+_FORGETTING = """
+  config.method, config.fraction = "forgetting", 0.5
+  config.selection_epochs = 5
+  return config
+"""
+
+
+@pytest.fixture
+def forgetting(tiny, tmp_path):
+  """A config file; its selection trains networks."""
+  config = tmp_path / "forgetting.py"
+  config.write_text(
+    tiny.read_text()
+    .replace("defaults()", 'defaults("coreset")')
+    .replace("  return config\n", _FORGETTING)
+  )
+  return config
+
+
+def stopping_at(last, rounds):
+  """In place of `stage_progress`: an interruption by the user after a round."""
+
+  @contextlib.contextmanager
+  def progress(console):
+    del console
+
+    def show(stage, number, *_):
+      rounds.append((stage, number))
+      if number == last:
+        raise KeyboardInterrupt
+
+    yield show
+
+  return progress
+
+
+def test_a_stopped_selection_continues(
+  start, forgetting, tmp_path, monkeypatch
+):
+  def training_set(workdir):
+    with np.load(workdir / "synthetic" / "training_set.npz") as archive:
+      return dict(archive)
+
+  def run(name, last=None):
+    """Ends a start; the rounds it ran, and its seconds."""
+    workdir, rounds = tmp_path / name, []
+    with monkeypatch.context() as patch:
+      patch.setattr(synthetic, "stage_progress", stopping_at(last, rounds))
+      begin = time.perf_counter()
+      ended = start(f"--config={forgetting}", f"--workdir={workdir}")
+    numbers = [number for stage, number in rounds if stage == "selection_0"]
+    assert len(numbers) == len(rounds)
+    return ended, numbers, time.perf_counter() - begin
+
+  whole = run("whole")
+  assert whole[0].code == 0 and whole[1] == [1, 2, 3, 4, 5]
+  stopped = run("stopped", last=3)
+  assert stopped[0].code == 130 and stopped[1] == [1, 2, 3]
+  clock = tmp_path / "stopped" / "synthetic" / "spent.json"
+  first = json.loads(clock.read_text())["seconds"]
+  assert 0 < first < stopped[2]
+  again = run("stopped", last=4)  # the third round has no checkpoint yet
+  assert again[0].code == 130 and again[1] == [3, 4]
+  both = json.loads(clock.read_text())["seconds"]
+  assert 0 < both - first < again[2]
+  clock.write_text('{"seconds": 5000.0}')  # far above what these take
+  ended, numbers, seconds = run("stopped")
+  assert ended.code == 0, ended.err
+  assert numbers == [4, 5]
+  got, want = (training_set(tmp_path / name) for name in ("stopped", "whole"))
+  np.testing.assert_array_equal(got["chosen"], want["chosen"])
+  np.testing.assert_array_equal(got["members"], want["members"])
+  assert 0 < got["seconds"] - 5000 < seconds
+  assert 0 < want["seconds"] < whole[2]
+  machine = json.loads((tmp_path / "stopped" / "machine.json").read_text())
+  assert machine["synthesize_seconds"] == got["seconds"]
+  for name in ("predictions.npz", "attack.json"):
+    parts = (tmp_path / part / name for part in ("stopped", "whole"))
+    assert len({part.read_bytes() for part in parts}) == 1

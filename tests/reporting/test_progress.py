@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from syndata_jax.reporting import progress
+from syndata_jax.reporting import progress, stage_progress
 
 
 def run(total, seconds, first_epoch=0, **options):
@@ -64,3 +64,38 @@ def test_an_error_inside_leaves_the_terminal_usable():
     advance(1, 1.0, 6, 0.5, 0.5)
     raise RuntimeError
   assert file.getvalue().rfind("\x1b[?25h") > file.getvalue().rfind("\x1b[?25l")
+
+
+def show(stages, **options):
+  """What is printed of stages (name, rounds), each round of two seconds."""
+  console = Console(file=io.StringIO(), **options)
+  with stage_progress(console) as shown:
+    for name, rounds in stages:
+      for number in range(1, rounds + 1):
+        shown(name, number, rounds, 2.0, 1 / number)
+  return console.file.getvalue()
+
+
+def test_a_log_gets_about_ten_lines_a_stage():
+  text = show([("[b]experts", 200), ("distil", 47), ("embed", 3)], width=30)
+  lines = text.splitlines()
+  assert [line.split(",")[0] for line in lines] == (
+    [f"[b]experts: round {20 * i}/200" for i in range(1, 11)]
+    + [f"distil: round {-(-47 * i // 10)}/47" for i in range(1, 11)]
+    + [f"embed: round {i}/3" for i in (1, 2, 3)]
+  )
+  assert lines[4] == "[b]experts: round 100/200, 3 min 20 s left, loss 0.01"
+  assert lines[-1].endswith("0.0 s left, loss 0.333")
+
+
+def test_a_terminal_gets_a_bar_a_stage():
+  text = show(
+    [("[b]experts", 40), ("distil", 20)],
+    force_terminal=True,
+    width=70,
+    color_system=None,
+  )
+  last = text[text.rfind("[b]experts ━") :]
+  assert "40/40" in last and "distil" in last and "20/20" in last
+  assert "0.0 s left, loss 0.05" in last
+  assert "round" not in text

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from syndata_jax.data.training_set import TrainingSet
-from syndata_jax.ensemble import Engine, sgd
+from syndata_jax.ensemble import Engine, Workspace, sgd
 from syndata_jax.ensemble.recipe import steps_per_epoch
 from syndata_jax.keys import stream
 from syndata_jax.paradigms.coreset.budget import groups, quotas
@@ -46,7 +46,11 @@ def make(engine: Engine, options: Options, private: Private) -> Paradigm:
 
 
 def select(
-  engine: Engine, options: Options, key: jax.Array, private: Private
+  engine: Engine,
+  options: Options,
+  key: jax.Array,
+  private: Private,
+  workspace: Workspace = Workspace(),  # noqa: B008, immutable
 ) -> TrainingSet:
   """The private pool, with fewer rows for each model.
 
@@ -58,9 +62,10 @@ def select(
     options: method and size.
     key: root of every draw of the selection.
     private: of all models.
+    workspace: keeps the selection networks.
 
   Returns:
-    The pool as it is, `members` i32[M,m] ascending.
+    The pool as it is, `members` i32[M,m] ascending; `chosen` is the same.
 
   Raises:
     UserError: see `make`.
@@ -76,10 +81,9 @@ def select(
       everything,
       group,
       int(quota.max()),
+      workspace,
     )
   order = random_orders(stream(key, "ties"), *members.shape)
-  kept = [
-    own[highest(*of_model)]
-    for own, *of_model in zip(members, scores, group, quota, order, strict=True)
-  ]
-  return everything._replace(members=np.stack(kept))
+  each = zip(members, scores, group, quota, order, strict=True)
+  kept = np.stack([own[highest(*of_model)] for own, *of_model in each])
+  return everything._replace(members=kept, chosen=kept)

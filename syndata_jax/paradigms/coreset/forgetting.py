@@ -6,16 +6,21 @@ nothing was right before the first meeting. Source: Toneva et al., arXiv
 1812.05159, section 3.1.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import lax
 
 from syndata_jax.data.training_set import TrainingSet
 from syndata_jax.ensemble import Engine, Learner, sgd
-from syndata_jax.ensemble.epoch import Metrics, Own, Pool, shuffled_batches
+from syndata_jax.ensemble.epoch import (
+  Own,
+  Pool,
+  make_step,
+  mean,
+  shuffled_batches,
+)
 from syndata_jax.ensemble.recipe import optimizer, steps_per_epoch
 from syndata_jax.ensemble.state import ModelState
 from syndata_jax.errors import UserError
@@ -108,7 +113,8 @@ def recording_sgd(engine: Engine, training_set: TrainingSet) -> Learner:
   plain, size = sgd(engine, training_set), training_set.members.shape[1]
   batch = engine.recipe.batch_size
   steps = steps_per_epoch(engine.recipe, size)
-  rule = optimizer(engine.recipe, steps)
+  untouched = lambda key, images, index: images[index]
+  update = make_step(engine, optimizer(engine.recipe, steps), untouched)
 
   def init(key: jax.Array) -> Recorded:
     return Recorded(plain.init(key), nothing_met(size))
@@ -117,45 +123,15 @@ def recording_sgd(engine: Engine, training_set: TrainingSet) -> Learner:
     key = stream(own.key, "order")
     key = jax.random.fold_in(key, state.model.step // steps)
     places = shuffled_batches(key, jnp.arange(size), batch, steps)
-
-    def step(model: ModelState, batch: jax.Array):
-      rows = own.members[batch]
-      return _step(engine, rule, model, pool.images[rows], pool.labels[rows])
-
-    model, (losses, right) = lax.scan(step, state.model, places)
+    model, found = lax.scan(
+      lambda model, batch: update(model, own.members[batch], own, pool),
+      state.model,
+      places,
+    )
     # Those who fill up the last batch have been met before in this epoch.
-    met, first = places.reshape(-1)[:size], right.reshape(-1)[:size]
+    met = places.reshape(-1)[:size]
+    first = found.correct.reshape(-1)[:size]
     now = jnp.zeros(size, bool).at[met].set(first)
-    metrics = Metrics(losses.mean(), right.mean(dtype=jnp.float32))
-    return Recorded(model, meet(state.history, now)), metrics
+    return Recorded(model, meet(state.history, now)), mean(found)
 
   return plain._replace(init=init, epoch=epoch, finish=lambda state: state)
-
-
-def _step(
-  engine: Engine,
-  rule: optax.GradientTransformation,
-  model: ModelState,
-  images: jax.Array,
-  labels: jax.Array,
-) -> tuple[ModelState, tuple[jax.Array, jax.Array]]:
-  """One update; (losses f32[B], right bool[B]) are those before it."""
-
-  def loss(params: Any):
-    logits, updated = engine.model.apply(
-      {"params": params, "batch_stats": model.batch_stats},
-      engine.normalise(images),
-      True,
-      mutable=["batch_stats"],
-    )
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    right = jnp.argmax(logits, axis=-1) == labels
-    return losses.mean(), (updated.get("batch_stats", {}), losses, right)
-
-  gradient, (batch_stats, losses, right) = jax.grad(loss, has_aux=True)(
-    model.params
-  )
-  update, opt_state = rule.update(gradient, model.optimizer, model.params)
-  params = optax.apply_updates(model.params, update)
-  after = ModelState(model.step + 1, params, batch_stats, opt_state)
-  return after, (losses, right)

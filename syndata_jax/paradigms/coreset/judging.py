@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from syndata_jax.data.training_set import TrainingSet
-from syndata_jax.ensemble import Engine, sgd, train
+from syndata_jax.ensemble import Engine, Workspace, sgd
 from syndata_jax.ensemble.epoch import Own, Pool
 from syndata_jax.ensemble.state import variables
 from syndata_jax.ensemble.train import model_keys
@@ -30,20 +30,22 @@ from syndata_jax.paradigms.coreset.scores import SCORES
 def judge(
   engine: Engine,
   options: Options,
-  key: jax.Array,
+  root: jax.Array,
   training_set: TrainingSet,
   group: np.ndarray,
   picks: int,
+  workspace: Workspace = Workspace(),  # noqa: B008, immutable
 ) -> np.ndarray:
   """The score of every member, the mean over the selection networks.
 
   Args:
     engine: of the final training.
     options: the method; not "random", which needs no network.
-    key: each network of each model draws from its own branch.
+    root: each network of each model draws from its own branch.
     training_set: the private data.
     group: i32[M,n], of each member.
     picks: the most that any group of any model keeps.
+    workspace: keeps the networks in training.
 
   Returns:
     f32[M,n], in the order of the members; the highest are to be kept.
@@ -57,30 +59,22 @@ def judge(
     flip=False,
   )
   engine = engine._replace(recipe=recipe)
+  forgetting = options.method == "forgetting"
+  learner = (recording_sgd if forgetting else sgd)(engine, training_set)
 
-  def one_network(key: jax.Array) -> np.ndarray:
-    if options.method == "forgetting":
-      return _forgotten(engine, options, key, training_set)
-    state = train(engine.layout, sgd(engine, training_set), key, training_set)
+  def one_network(number: int) -> np.ndarray:
+    key = jax.random.fold_in(stream(root, "network"), number)
+    state: Any = workspace.train(
+      f"selection_{number}", engine.layout, learner, key, training_set
+    )
+    if forgetting:
+      meetings = options.epochs
+      return np.asarray(counts(state.history, meetings, options.never_learned))
     return _scored(
       engine, options.method, key, variables(state), training_set, group, picks
     )
 
-  keys = [
-    jax.random.fold_in(stream(key, "network"), i)
-    for i in range(options.networks)
-  ]
-  return np.mean([one_network(key) for key in keys], axis=0)
-
-
-def _forgotten(
-  engine: Engine, options: Options, key: jax.Array, training_set: TrainingSet
-) -> np.ndarray:
-  learner = recording_sgd(engine, training_set)
-  recorded: Any = train(engine.layout, learner, key, training_set)
-  return np.asarray(
-    counts(recorded.history, options.epochs, options.never_learned)
-  )
+  return np.mean([one_network(i) for i in range(options.networks)], axis=0)
 
 
 def _scored(

@@ -8,19 +8,27 @@ from syndata_jax.paradigms.coreset.forgetting import check_convention
 
 
 class Published(NamedTuple):
-  """How the selection networks of a method were trained by its authors."""
+  """How long, and how many, selection networks were trained in a publication.
+
+  Their number of epochs; `judging` says how each is trained.
+  """
 
   epochs: int
   networks: int = 1
 
 
-# Forty epochs: DeepCore, Guo et al., arXiv 2204.08499. Ten networks of twenty
-# epochs: Paul et al., arXiv 2107.07075, section 3.
+# Forty epochs are the default of DeepCore's code (Guo et al., arXiv
+# 2204.08499) for every method, and ten networks its default for GraNd, which
+# is in its form here. The authors themselves:
+# - EL2N, epoch 20, ten networks: Paul et al., arXiv 2107.07075, figure 1. Their
+#   GraNd at initialisation could not be reproduced (Kirsch, arXiv 2303.14753);
+#   later in training it does tell examples apart.
+# - Forgetting, all 200 epochs: Toneva et al., arXiv 1812.05159.
 METHODS = {
   "el2n": Published(20, 10),
   "entropy": Published(40),
   "forgetting": Published(40),
-  "grand": Published(20, 10),
+  "grand": Published(40, 10),
   "herding": Published(40),
   "k_center": Published(40),
   "least_confidence": Published(40),

@@ -5,29 +5,20 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from jax import lax
 
+from syndata_jax import models
 from syndata_jax.ensemble import Engine
 from syndata_jax.ensemble.epoch import Own, Pool
 from syndata_jax.ensemble.predict import batch_size
-from syndata_jax.models.layers import Classifier
 from syndata_jax.paradigms.coreset.scores import Outputs
 
 
 def outputs(engine: Engine, variables: Any, images: jax.Array) -> Outputs:
   """Embedding and logits of a batch u8[B,H,W,C], in evaluation mode."""
-  seen: list[jax.Array] = []
-
-  def watch(call, args, kwargs, context):
-    if type(context.module) is Classifier:
-      seen.append(args[0])
-    return call(*args, **kwargs)
-
-  with nn.intercept_methods(watch):
-    logits: Any = engine.model.apply(variables, engine.normalise(images), False)
-  (embedding,) = seen
-  return Outputs(embedding.astype(jnp.float32), logits)
+  return Outputs(
+    *models.outputs(engine.model, variables, engine.normalise(images))
+  )
 
 
 def over_members(

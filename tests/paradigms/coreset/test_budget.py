@@ -7,11 +7,11 @@ import pytest
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms import Private
 from syndata_jax.paradigms.coreset.budget import quotas
-from syndata_jax.paradigms.coreset.options import Options
+from syndata_jax.paradigms.coreset.options import METHODS, Options
 
 
 def drawn(num_models=2):
-  return Private(*ensembles.training_set(num_models), ensembles.CLASSES)
+  return Private(*ensembles.training_set(num_models)[:3], ensembles.CLASSES)
 
 
 def counts(private):
@@ -94,3 +94,20 @@ def test_bad_options_are_refused_in_one_line(options, message):
 def test_a_fraction_of_nothing_is_refused():
   with pytest.raises(UserError, match=r"fraction=0.01: must keep at least one"):
     quotas(Options(fraction=0.01), drawn())
+
+
+def test_published_numbers_stand_in_where_none_are_given():
+  """EL2N: Paul et al.; all others: the defaults of DeepCore's code."""
+  published = {
+    name: (found.epochs, found.networks)
+    for name in METHODS
+    for found in [Options(method=name, fraction=0.5)]
+  }
+  assert published.pop("random") == (0, 0)
+  assert published.pop("el2n") == (20, 10)
+  assert published.pop("grand") == (40, 10)
+  assert set(published.values()) == {(40, 1)}
+  own = Options(
+    method="el2n", fraction=0.5, selection_epochs=3, selection_networks=2
+  )
+  assert (own.epochs, own.networks) == (3, 2)

@@ -10,7 +10,13 @@ import pytest
 
 from syndata_jax import data, models, paradigms
 from syndata_jax.data.training_set import TrainingSet
-from syndata_jax.ensemble import Engine, Recipe, make_layout, predict
+from syndata_jax.ensemble import (
+  Engine,
+  Recipe,
+  Workspace,
+  make_layout,
+  predict,
+)
 from syndata_jax.ensemble.epoch import Own, Pool
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms import coreset
@@ -26,7 +32,7 @@ def options(method, **fields):
 
 
 def drawn():
-  return paradigms.Private(*ensembles.training_set(2), ensembles.CLASSES)
+  return paradigms.Private(*ensembles.training_set(2)[:3], ensembles.CLASSES)
 
 
 def small_engine(num_models=2):
@@ -203,3 +209,83 @@ def test_digits_from_private_images_to_accuracy(digits, method, low, high):
   logits = predict(engine, state, source.test_images)
   accuracy = (logits.argmax(-1) == source.test_labels).mean(axis=1)
   assert (accuracy > 0.5).all()
+
+
+class Stopped(Exception):
+  """What a kill is in these tests."""
+
+
+def chosen_with(method, workspace, **fields):
+  private, engine = drawn(), small_engine()
+  paradigm = paradigms.create(
+    "coreset", engine, options(method, **fields), private
+  )
+  return paradigm.synthesize(KEY, private, workspace)
+
+
+@pytest.mark.parametrize(
+  "method, networks, stop, rest",
+  [
+    ("forgetting", 1, ("selection_0", 3), [("selection_0", 3)]),
+    (
+      "grand",
+      2,
+      ("selection_1", 2),
+      [("selection_1", 2), ("selection_1", 3)],
+    ),
+  ],
+)
+def test_a_stopped_selection_continues_to_the_same(
+  tmp_path, method, networks, stop, rest
+):
+  """Rounds that have their checkpoint are not run again."""
+  told = []
+
+  def stopping(done):
+    if (done.stage, done.number) == stop:
+      raise Stopped
+
+  fields = {"selection_networks": networks}
+  whole = chosen_with(method, Workspace(), **fields)
+  with pytest.raises(Stopped):
+    chosen_with(method, Workspace(tmp_path, stopping, every=1), **fields)
+  again = chosen_with(
+    method, Workspace(tmp_path, told.append, every=1), **fields
+  )
+  assert [(done.stage, done.number) for done in told] == rest
+  np.testing.assert_array_equal(again.members, whole.members)
+  np.testing.assert_array_equal(again.chosen, whole.members)
+
+
+def test_the_history_of_forgetting_is_kept_with_the_network(tmp_path):
+  """Continued from each of its checkpoints, a selection counts the same."""
+  private, engine = drawn(), small_engine()
+  everything = TrainingSet(*private[:3])
+  group = private.labels[private.members]
+  chosen = options("forgetting", selection_epochs=4)
+
+  def counted(workspace):
+    return judge(engine, chosen, KEY, everything, group, 4, workspace)
+
+  counted(Workspace(tmp_path, every=1))
+  want = counted(Workspace())
+  assert (want > 0).any() and len(np.unique(want)) > 2
+  folder = tmp_path / "selection_0"
+  (folder / "00004.sha256").unlink()  # back to the third epoch
+  told = []
+  np.testing.assert_array_equal(
+    counted(Workspace(tmp_path, told.append, every=1)), want
+  )
+  assert [done.number for done in told] == [4]
+
+
+@pytest.mark.parametrize("method", ["random", "forgetting", "herding"])
+def test_a_trial_has_the_shape_of_the_selection(method):
+  told = []
+  short = chosen_with(method, Workspace(on_round=told.append, trial=1))
+  whole = chosen_with(method, Workspace())
+  for got, want in zip(short, whole, strict=True):
+    assert (got is None) == (want is None)
+    assert want is None or (got.shape, got.dtype) == (want.shape, want.dtype)
+  rounds = [(done.stage, done.number, done.of) for done in told]
+  assert rounds == ([] if method == "random" else [("selection_0", 1, 3)])

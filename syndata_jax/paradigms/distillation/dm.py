@@ -1,0 +1,88 @@
+"""DM, distribution matching: equal mean embeddings in random networks.
+
+Source: Zhao and Bilen, arXiv 2110.04181, section 3.2 and algorithm 1.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax import lax
+
+from syndata_jax.ensemble.epoch import Pool
+from syndata_jax.keys import stream
+from syndata_jax.paradigms.distillation import real
+from syndata_jax.paradigms.distillation.augmentation import augment
+from syndata_jax.paradigms.distillation.setup import (
+  Setup,
+  Shadow,
+  Step,
+  fresh_network,
+)
+from syndata_jax.paradigms.distillation.synthetic import (
+  Distilled,
+  along_images,
+  descend,
+  rule,
+)
+
+
+def distribution_loss(
+  embed_fn: Callable[[Any, jax.Array], jax.Array],
+  params: Any,
+  real: jax.Array,
+  synthetic: jax.Array,
+) -> jax.Array:
+  """Squared distance of the mean embeddings, summed over classes and features.
+
+  Args:
+    embed_fn: `(params, images[b,H,W,C]) -> f32[b,D]`.
+    params: of the network; no gradient is wanted by them.
+    real: f32[K,B,H,W,C], B private images of every class; held constant.
+    synthetic: f32[K,S,H,W,C], S synthetic ones.
+
+  Returns:
+    A scalar.
+  """
+
+  def means(images: jax.Array) -> jax.Array:
+    embedded = embed_fn(params, images.reshape(-1, *images.shape[2:]))
+    return embedded.reshape(*images.shape[:2], -1).mean(axis=1)
+
+  wanted = lax.stop_gradient(means(real))
+  return ((wanted - means(synthetic)) ** 2).sum()
+
+
+def siamese(setup: Setup, key: jax.Array, images: jax.Array) -> jax.Array:
+  """Augments [K,B,H,W,C]: one draw for each class, whatever B is."""
+  keys = jax.random.split(key, setup.num_classes)
+  one = lambda of: augment(of[0], of[1], setup.operations, True)
+  return lax.map(one, (keys, images))
+
+
+def make(setup: Setup) -> Step:
+  """The step of DM: one random network, one update."""
+  optimizer = rule(setup.options, soft=False)
+
+  def step(
+    state: Distilled, key: jax.Array, shadow: Shadow, pool: Pool, fed: None
+  ):
+    del fed
+    params = fresh_network(setup, stream(key, "network"), state)
+    views = stream(key, "augmentation")
+    batch = real.draw(setup, stream(key, "real"), shadow, pool)
+    batch = siamese(setup, views, batch)
+
+    def loss(images: jax.Array) -> jax.Array:
+      synthetic = images.reshape(setup.num_classes, -1, *images.shape[1:])
+      return distribution_loss(
+        setup.network.embed, params, batch, siamese(setup, views, synthetic)
+      )
+
+    value, gradient = jax.value_and_grad(loss)(state.synthetic.images)
+    return (
+      descend(optimizer, state, along_images(state.synthetic, gradient)),
+      value,
+    )
+
+  return step
