@@ -128,7 +128,7 @@ def train(
     folder = pathlib.Path(temporary.name)
   else:
     folder = workspace.folder / "experts"
-  snapshots = Checkpoints(folder, every=1, keep_all=True)
+  snapshots = Checkpoints(folder / "snapshots", every=1, keep_all=True)
   identity = _identity(setup, private)
   if options.experts:
     _refuse_others(options.experts, folder, identity)

@@ -1,0 +1,75 @@
+"""digits, distillation: ten synthetic images of each class, by DM.
+
+    syndata-audit --config=configs/digits/distillation.py --workdir=runs/dm
+
+`:mtt`, `:tesla`, `:datm`, `:dc` and `:dsa` choose another method.
+`--config.initialisation=noise` (or `outside`, with crops of photographs)
+begins elsewhere than at private images; `--config.force_canaries` puts every
+member canary that finds a place into the initialisation: the worst case.
+"""
+
+from syndata_jax.programs.settings import defaults
+
+_TRAJECTORIES = {
+  "iterations": 100,
+  "image_learning_rate": 0.1,
+  "num_experts": 3,
+  "expert_epochs": 12,
+  "expert_batch": 64,
+  "expert_learning_rate": 0.5,
+  "inner_steps": 10,
+  "target_epochs": 1,
+  "max_start": 8,
+  "learning_rate_start": 0.1,
+  "learning_rate_rate": 1e-6,
+}
+_MATCHING = {
+  "iterations": 10,
+  "image_learning_rate": 0.1,
+  "outer_steps": 10,
+  "inner_epochs": 10,
+}
+_METHODS = {
+  "dm": {"iterations": 200, "image_learning_rate": 30.0},
+  "dc": _MATCHING,
+  "dsa": _MATCHING,
+  "mtt": _TRAJECTORIES,
+  "tesla": _TRAJECTORIES,
+  "datm": _TRAJECTORIES
+  | {
+    "sharpness": 0.01,
+    "early_start": 4,
+    "expansion_end": 50,
+    "label_learning_rate": 2.0,
+    "threshold": 1.0,
+  },
+}
+
+
+def get_config(method="dm"):
+  """The ConvNets of the undefended main job, on 100 images of their own."""
+  if method not in _METHODS:
+    raise ValueError(
+      f"config argument {method!r}: must be one of {', '.join(_METHODS)}"
+    )
+  config = defaults("distillation")
+  config.dataset = "digits"
+  config.method = method
+  config.images_per_class = 10
+  config.real_batch = 64
+  # Digits are never mirrored.
+  config.augmentation = "color_crop_cutout_scale_rotate"
+  config.distill_model_options = {"width": 32}
+  config.num_canaries = 200
+  config.num_average = 200
+  config.model = "convnet"
+  config.model_options = {"width": 32}
+  config.num_epochs = 200
+  config.batch_size = 32
+  config.learning_rate = 0.05
+  config.schedule = "cosine"
+  config.augment = False
+  config.performance.checkpoint_every = 50
+  for name, value in _METHODS[method].items():
+    config[name] = value
+  return config

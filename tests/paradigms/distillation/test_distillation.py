@@ -1,0 +1,340 @@
+"""The whole paradigm, every method, on small data and on digits."""
+
+import dataclasses
+
+import ensembles
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from syndata_jax import data, models, paradigms
+from syndata_jax.ensemble import (
+  Engine,
+  Recipe,
+  Round,
+  Workspace,
+  make_layout,
+  predict,
+)
+from syndata_jax.errors import UserError
+from syndata_jax.paradigms.distillation import METHODS, Options, datm, whitening
+from syndata_jax.paradigms.distillation.experts import _gradient
+
+KEY = jax.random.key(3)
+TRAJECTORIES = ("datm", "mtt", "tesla")
+
+
+def options(method, **fields):
+  chosen = {
+    "images_per_class": 2,
+    "distill_model_options": {"width": 2, "depth": 1},
+    "augmentation": "color_crop",
+    "iterations": 4,
+    "image_learning_rate": 0.5,
+    "real_batch": 3,
+    "outer_steps": 2,
+    "inner_epochs": 1,
+    "num_experts": 2,
+    "expert_epochs": 3,
+    "expert_batch": 8,
+    "expert_learning_rate": 0.1,
+    "inner_steps": 3,
+    "target_epochs": 1,
+    "max_start": 3,
+    "learning_rate_start": 0.1,
+    "learning_rate_rate": 1e-3,
+  }
+  if method == "datm":
+    chosen |= {"label_learning_rate": 1.0, "sharpness": 0.1}
+    chosen |= {"early_start": 1, "expansion_end": 4}
+  return Options(method=method, **chosen | fields)
+
+
+def drawn():
+  return paradigms.Private(*ensembles.training_set(2)[:3], ensembles.CLASSES)
+
+
+def engine(devices=1):
+  network = models.create("convnet", ensembles.CLASSES, width=2, depth=1)
+  found = ensembles.engine(2, devices=jax.devices()[:devices])
+  return found._replace(model=network)
+
+
+def synthesize(private, chosen, devices=1, workspace=None):
+  paradigm = paradigms.create("distillation", engine(devices), chosen, private)
+  return paradigm.synthesize(KEY, private, workspace or Workspace())
+
+
+def of_model(training_set, model):
+  """What one model is given: images, labels, rate, rows."""
+  rows = training_set.members[model]
+  optional = [training_set.learning_rate, training_set.chosen]
+  return [training_set.images[rows], training_set.labels[rows]] + [
+    None if part is None else part[model] for part in optional
+  ]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_sets_are_blind_to_other_models_and_to_the_devices(method):
+  """Other images of the rows of model 0 alone move nothing of model 1.
+
+  The second time every model has a device of its own: constants that devices
+  share would mix the gradients of the models.
+  """
+  private, chosen = drawn(), options(method)
+  before = synthesize(private, chosen)
+  assert before.images.shape == (12, *ensembles.SHAPE)
+  assert before.images.dtype == np.float32
+  assert before.members.tolist() == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]
+  assert (before.labels.ndim == 2) == (method == "datm")
+  if method != "datm":
+    assert before.labels.tolist() == [0, 0, 1, 1, 2, 2] * 2
+  assert (before.learning_rate is not None) == (method in TRAJECTORIES)
+  begun = synthesize(
+    private, dataclasses.replace(chosen, iterations=1, image_learning_rate=1e-9)
+  )
+  assert abs(begun.images - before.images).max() > 1e-4
+
+  exclusive = np.setdiff1d(*private.members)
+  private.images[exclusive] = 255 - private.images[exclusive]
+  after = synthesize(private, chosen, devices=2)
+  for one, two in zip(of_model(before, 1), of_model(after, 1), strict=True):
+    if one is not None:
+      np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-4)
+  assert abs(after.images[:6] - before.images[:6]).max() > 1e-2
+
+
+@pytest.mark.parametrize("method", ["dm", "mtt"])
+def test_a_distillation_that_was_stopped_ends_the_same(method, tmp_path):
+  private, chosen = drawn(), options(method, iterations=33)  # rounds of three
+  whole = synthesize(private, chosen)
+  rounds = []
+
+  def stop(done: Round):
+    rounds.append(done)
+    if done.stage == method and done.number == 5:
+      raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    synthesize(private, chosen, workspace=Workspace(tmp_path, stop, every=2))
+  done = len(rounds)
+  resumed = synthesize(
+    private, chosen, workspace=Workspace(tmp_path, rounds.append, every=2)
+  )
+  # Experts are not trained again; the distillation goes on after round four.
+  assert [r.number for r in rounds[done:]] == list(range(5, 12))
+  np.testing.assert_array_equal(resumed.images, whole.images)
+
+
+def test_private_images_to_begin_with_are_recorded():
+  private = drawn()
+  chosen = options("dm", iterations=1, image_learning_rate=1e-12)
+  found = synthesize(private, chosen)
+  want = (private.images[found.chosen] / 255.0 - 0.5) / 0.25
+  np.testing.assert_allclose(found.images.reshape(want.shape), want, atol=1e-5)
+  for own, rows in zip(private.members, found.chosen, strict=True):
+    assert set(rows) <= set(own)
+    assert private.labels[rows].tolist() == [0, 0, 1, 1, 2, 2]
+  noise = synthesize(
+    private, dataclasses.replace(chosen, initialisation="noise")
+  )
+  assert noise.chosen is None
+  assert abs(noise.images.std() - 1) < 0.1
+
+
+def test_whitening_is_fitted_on_each_models_own_members():
+  private = drawn()
+  found = whitening.fit(engine().layout, private)
+  for model, members in enumerate(private.members):
+    x = private.images[members].reshape(len(members), -1) / 255.0
+    values, vectors = np.linalg.eigh(np.cov(x, rowvar=False))
+    want = vectors @ np.diag(1 / np.sqrt(values + 0.1)) @ vectors.T
+    np.testing.assert_allclose(found.mean[model], x.mean(0), atol=1e-5)
+    np.testing.assert_allclose(found.matrix[model], want, atol=1e-3)
+
+
+def test_queries_go_through_the_whitening_that_was_released():
+  private = drawn()
+  chosen = options("dm", whiten=True)
+  paradigm = paradigms.create("distillation", engine(), chosen, private)
+  training_set = paradigm.synthesize(KEY, private)
+  state = paradigm.learn(KEY, training_set)
+  logits = predict(paradigm.engine, state, private.images[:4])
+  network, by = engine().model, training_set.whitening
+  for model in range(2):
+    flat = private.images[:4].reshape(4, -1) / 255.0 - by.mean[model]
+    images = (flat @ by.matrix[model]).reshape(4, *ensembles.SHAPE)
+    params = jax.tree.map(lambda p, m=model: p[m], state.params["network"])
+    want = network.apply({"params": params}, jnp.asarray(images, jnp.float32))
+    np.testing.assert_allclose(logits[model], want, atol=1e-4)
+
+
+def test_the_released_rate_takes_the_place_of_the_recipes():
+  private = drawn()
+  paradigm = paradigms.create(
+    "distillation", engine(), options("dm", augment_final=False), private
+  )
+  plain = paradigm.synthesize(KEY, private)
+  trained = lambda found: paradigm.learn(KEY, found).params
+  same = np.full(2, engine().recipe.learning_rate, np.float32)
+  for one, two in zip(
+    jax.tree.leaves(trained(plain)),
+    jax.tree.leaves(trained(plain._replace(learning_rate=same))),
+    strict=True,
+  ):
+    np.testing.assert_allclose(one, two, atol=1e-6)
+  none = trained(plain._replace(learning_rate=np.zeros(2, np.float32)))
+  moved = trained(plain._replace(learning_rate=same))
+  assert any(
+    abs(a - b).max() > 1e-3
+    for a, b in zip(jax.tree.leaves(none), jax.tree.leaves(moved), strict=True)
+  )
+
+
+def test_the_window_of_starts_grows_to_its_end():
+  chosen = options(
+    "datm", max_start=8, early_start=2, expansion_end=100, expert_epochs=20
+  )
+  found = [datm.latest_start(chosen, i) for i in (0, 16, 17, 50, 99, 100, 500)]
+  assert found == [2, 2, 3, 5, 7, 8, 8]
+  fixed = dataclasses.replace(chosen, early_start=0)
+  assert datm.latest_start(fixed, 0) == 8
+
+
+def test_sharpness_aware_step_by_its_formula():
+  """A quadratic loss, whose gradients are known."""
+  matrix = np.diag([1.0, 3.0, 0.5])
+  params, rho = np.array([0.4, -0.2, 1.0]), 0.05
+  loss = lambda p: (0.5 * p @ jnp.asarray(matrix) @ p, ())
+  with jax.enable_x64(True):
+    found, _ = _gradient(loss, jnp.asarray(params), rho)
+  clean = matrix @ params
+  moved = params + rho * params**2 * clean / np.linalg.norm(params * clean)
+  sharp = matrix @ moved
+  across = clean - (clean @ sharp) / (sharp @ sharp) * sharp
+  np.testing.assert_allclose(found, sharp - 0.3 * across, rtol=1e-9)
+
+
+def test_experts_of_another_run(tmp_path):
+  private, chosen = drawn(), options("mtt")
+  synthesize(private, chosen, workspace=Workspace(tmp_path))
+  folder = str(tmp_path / "experts")
+  rounds = []
+  reused = dataclasses.replace(chosen, method="tesla", experts=folder)
+  synthesize(private, reused, workspace=Workspace(on_round=rounds.append))
+  assert {r.stage for r in rounds} == {"tesla"}
+
+  def refused(message, private=private, **fields):
+    with pytest.raises(UserError, match=message):
+      synthesize(private, dataclasses.replace(reused, **fields))
+
+  refused("no experts there", experts=str(tmp_path))
+  other = {"width": 3, "depth": 1}
+  refused("distill_model_options is .*2.* there", distill_model_options=other)
+  refused("expert_epochs is 3 there and 4 here", expert_epochs=4)
+  images = private.images.copy()
+  images[0] += 1
+  refused("data set is", private=private._replace(images=images))
+  members = private.members[:, ::-1].copy()
+  refused("split is", private=private._replace(members=members))
+  damaged = tmp_path / "experts" / "snapshots" / "00001" / "commit_success.txt"
+  damaged.write_text("x")
+  refused("snapshot of epoch 1 is damaged")
+
+
+@pytest.mark.parametrize(
+  ("fields", "message"),
+  [
+    ({"method": "sre2l"}, r"method='sre2l': must be one of datm, dc, dm"),
+    ({"initialisation": "public"}, "initialisation='public': must be one of"),
+    ({"augmentation": "color_tint"}, "augmentation="),
+    ({"images_per_class": 0}, "images_per_class=0: must be greater than 0"),
+    (
+      {"force_canaries": True, "initialisation": "noise"},
+      "force_canaries=True: needs initialisation='private'",
+    ),
+    (
+      {"method": "mtt", "max_start": 50, "expert_epochs": 50},
+      r"max_start=50: starts must .* lie in \[0, 49\)",
+    ),
+    ({"method": "mtt", "min_start": 20}, "min_start=20, max_start=20"),
+    ({"label_learning_rate": 1.0}, "label_learning_rate=1: must be 0 under dm"),
+    ({"method": "datm", "early_start": 21}, "early_start=21: must be 0 or in"),
+  ],
+)
+def test_settings_that_are_refused(fields, message):
+  with pytest.raises(UserError, match=message):
+    Options(**fields)
+
+
+def test_what_the_data_refuse():
+  private = drawn()
+
+  def refused(message, **fields):
+    with pytest.raises(UserError, match=message):
+      paradigms.create(
+        "distillation", engine(), options("dm", **fields), private
+      )
+
+  refused("images_per_class=50: must be at most", images_per_class=50)
+  refused(
+    "distill_model='convnet': must be without batch norm",
+    distill_model_options={"norm": "batch"},
+  )
+  refused(
+    "initial_dir=None: must be",
+    initialisation="outside",
+    initial_source="folder",
+  )
+
+
+def test_public_images_must_not_be_private_ones():
+  source = data.load("digits")
+  split = data.make_split(source.train_labels, 20, 2, 10, "clean", 0)
+  private = paradigms.Private(
+    source.train_images, split.labels, split.members, 10
+  )
+  chosen = options("dm", initialisation="outside", initial_source="digits")
+  with pytest.raises(UserError, match=r"initial_source=.digits.: .* private"):
+    paradigms.create("distillation", engine(), chosen, private)
+
+
+def test_ten_distilled_digits_of_a_class_beat_ten_random_ones():
+  """DM, two models, 898 scans with 200 mislabelled ones."""
+  source = data.load("digits")
+  split = data.make_split(source.train_labels, 200, 2, 10, "mislabelled", 0)
+  private = paradigms.Private(
+    source.train_images, split.labels, split.members, 10, split.canary_index
+  )
+  tools = Engine(
+    model=models.create("convnet", 10, width=16, depth=2),
+    recipe=Recipe(
+      num_epochs=60,
+      batch_size=32,
+      learning_rate=0.05,
+      schedule="cosine",
+    ),
+    layout=make_layout(2, devices=jax.devices()[:2]),
+    mean=source.mean,
+    std=source.std,
+    dtype=jnp.dtype("float32"),
+  )
+
+  def accuracy(**fields):
+    chosen = Options(
+      method="dm",
+      distill_model_options={"width": 16, "depth": 2},
+      augmentation="color_crop_scale_rotate",
+      real_batch=64,
+      **fields,
+    )
+    paradigm = paradigms.create("distillation", tools, chosen, private)
+    state = paradigm.learn(KEY, paradigm.synthesize(KEY, private))
+    logits = predict(paradigm.engine, state, source.test_images)
+    return (logits.argmax(-1) == source.test_labels).mean(axis=1)
+
+  random = accuracy(iterations=1, image_learning_rate=1e-12)
+  distilled = accuracy(iterations=100, image_learning_rate=10.0)
+  assert (distilled > random).all(), (distilled, random)
+  assert distilled.mean() > random.mean() + 0.02
