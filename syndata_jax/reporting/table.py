@@ -88,13 +88,13 @@ def _blocks(attack, training, console, guarantee) -> Iterator[RenderableType]:
     yield Padding(Text(f"Note: {note}", style="yellow"), (0, 1, 1, 1))
   yield _facts(_setting(attack["headline"], training))
   yield ""
-  leakage = one_run_table(attack) if one_run else _leakage(attack)
+  leakage = one_run_table(attack) if one_run else _leakage(attack, training)
   yield _unsqueezed(leakage, console)
   yield ""
   yield _unsqueezed(epsilon_table(bound, guarantee), console)
   if "selection" in attack:
     yield ""
-    yield _facts(_selection(attack["selection"]))
+    yield _facts(_selection(attack["selection"], training))
   if guarantee is not None:
     yield ""
     yield _facts({"Guarantee": guarantee.lines})
@@ -134,7 +134,7 @@ def _setting(headline, training):
   return {"Models": [models], "Canaries": [canaries]} | attack
 
 
-def _leakage(attack) -> Table:
+def _leakage(attack, training) -> Table:
   """TPR at the two FPRs that are quoted, each with its interval."""
   canaries, average = attack["canaries"], attack.get("average")
   rows = {"canaries": canaries["attacks"][0]}
@@ -152,26 +152,33 @@ def _leakage(attack) -> Table:
     cells = [(percent(f["value"]), _interval(f)) for f in figures]
     table.add_row(name, *cells[0], *cells[1])
     if name == "canaries":
-      _add_apart(table, attack.get("selection", {}))
+      _add_apart(table, attack.get("selection", {}), _parts(training))
   chance = [percent(float(key)) for key in _QUOTED]
   table.add_row("guessing", chance[0], "", chance[1], style="dim")
   return table
 
 
-def _add_apart(table, selection):
-  """Rows for the members that a paradigm kept, and for those it left out."""
-  for key in ("selected", "unselected"):
+def _parts(training):
+  """What a paradigm that chooses among its private data calls the two parts."""
+  if training is not None and training["paradigm"] == "distillation":
+    return "Initial images", "in the first images", "not in them"
+  return "Selection", "selected", "unselected"
+
+
+def _add_apart(table, selection, parts):
+  """Rows for the members that a paradigm chose, and for those it left out."""
+  for key, name in zip(("selected", "unselected"), parts[1:], strict=True):
     rates = selection.get(key)
     if rates:
       cells = [percent(rates[level]) for level in _QUOTED]
-      table.add_row(f"  of these, {key}", cells[0], "", cells[1], "")
+      table.add_row(f"  of these, {name}", cells[0], "", cells[1], "")
 
 
-def _selection(selection):
+def _selection(selection, training):
   share = selection["share"]
   spread = f"standard deviation {statistics.stdev(share):.2%}"
   mean = percent(statistics.fmean(share))
-  return {"Selection": [f"{mean} of a model's own canaries, {spread}"]}
+  return {_parts(training)[0]: [f"{mean} of a model's own canaries, {spread}"]}
 
 
 def _interval(figure):

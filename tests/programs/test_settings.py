@@ -1,10 +1,15 @@
 """Settings of a paradigm beside the others, and those that exclude others."""
 
+import pathlib
+import runpy
+
 import pytest
 
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms import coreset, dpsgd
 from syndata_jax.programs.settings import defaults, from_config, mechanism
+
+_CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
 
 def private_config(**fields):
@@ -41,3 +46,29 @@ def test_a_number_replaces_a_fraction():
   config.update({"fraction": 0.4, "images_per_class": 10})
   options = from_config(config, ["images_per_class"]).options
   assert options == coreset.Options(images_per_class=10)
+
+
+@pytest.mark.parametrize(
+  ("dataset", "arguments"),
+  [
+    ("digits", ("dm", "dc", "dsa", "mtt", "tesla", "datm")),
+    ("fashion_mnist", ("cpu", "gpu")),
+    (
+      "cifar10",
+      [
+        f"{method},{number}"
+        for method in ("dm", "dc", "dsa", "mtt", "tesla", "datm")
+        for number in (1, 10, 50)
+      ],
+    ),
+  ],
+)
+def test_every_distillation_of_the_configs_is_allowed(dataset, arguments):
+  path = _CONFIGS / dataset / "distillation.py"
+  get_config = runpy.run_path(str(path))["get_config"]
+  for argument in arguments:
+    settings = from_config(get_config(argument))
+    assert settings.dataset == dataset
+    assert settings.options.images_per_class in (1, 10, 50)
+  with pytest.raises(ValueError, match="config argument"):
+    get_config("sre2l,7")

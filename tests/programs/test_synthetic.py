@@ -129,3 +129,50 @@ def test_a_stopped_selection_continues(
   for name in ("predictions.npz", "attack.json"):
     parts = (tmp_path / part / name for part in ("stopped", "whole"))
     assert len({part.read_bytes() for part in parts}) == 1
+
+
+def test_a_distilled_set_is_kept_and_reported(start, tiny, tmp_path):
+  """Every class begins with a canary, where a member canary has its label."""
+  config = tmp_path / "distillation.py"
+  config.write_text(
+    tiny.read_text()
+    .replace("defaults()", 'defaults("distillation")')
+    .replace(
+      "  return config",
+      "  config.images_per_class, config.iterations = 1, 2\n"
+      "  config.force_canaries = config.whiten = True\n"
+      "  config.distill_model_options = {'width': 2, 'depth': 1}\n"
+      "  config.augmentation = 'crop'\n"
+      "  return config",
+    )
+  )
+  workdir = tmp_path / "run"
+  arguments = f"--config={config}", f"--workdir={workdir}"
+  ended = start(*arguments)
+  assert ended.code == 0, ended.err
+  with np.load(workdir / "synthetic" / "training_set.npz") as archive:
+    assert archive["images"].shape == (60, 8, 8, 1)
+    assert archive["labels"].tolist() == list(range(10)) * 6
+    assert archive["whitening_matrix"].shape == (6, 64, 64)
+    chosen = archive["chosen"]
+  with np.load(workdir / "predictions.npz") as archive:
+    selected, membership = archive["selected"], archive["membership"]
+    labels = archive["labels"]
+  with np.load(workdir / "split.npz") as archive:
+    canaries = archive["canary_index"]
+  for model in range(6):
+    # A class that some member canary is labelled with begins with one.
+    own = set(labels[membership[:, model]])
+    begun = set(labels[np.isin(canaries, chosen[model])])
+    assert own == begun
+  report = (workdir / "report.txt").read_text()
+  assert "of these, in the first images" in report
+  assert "Initial images" in report
+
+  # Read back, it gives the same models.
+  before = (workdir / "predictions.npz").read_bytes()
+  (workdir / "predictions.npz").unlink()
+  (workdir / "attack.json").unlink()
+  assert start(*arguments).code == 0
+  assert (workdir / "predictions.npz").read_bytes() == before
+  assert (selected <= membership).all()
