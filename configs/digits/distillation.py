@@ -6,9 +6,9 @@
 `--config.initialisation=noise` (or `outside`, with crops of photographs)
 begins elsewhere than at private images; `--config.force_canaries` puts every
 member canary that finds a place into the initialisation: the worst case.
-Expected of dm: TPR at 0.1% FPR 3.4% on the canaries, 43% on those among the first
-images; test accuracy 94.8%; four minutes on two CPU cores. The settings of the
-other methods are short trials and not tuned: not run.
+Expected of dm: TPR at 0.1% FPR 3.4% on the canaries, 43% on those among the
+first images; test accuracy 94.8%; four minutes on two CPU cores. The settings
+of the other methods are short trials and not tuned: not run.
 """
 
 from syndata_jax.programs.settings import defaults

@@ -60,6 +60,7 @@ def test_a_model_never_sees_what_it_does_not_own():
 
 def test_an_unknown_paradigm_is_named():
   with pytest.raises(
-    UserError, match="paradigm='sgd': must be one of coreset, dpsgd"
+    UserError,
+    match="paradigm='sgd': must be one of coreset, distillation, dpsgd",
   ):
     paradigms.create("sgd", engine(), None, private())
