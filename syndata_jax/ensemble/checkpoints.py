@@ -56,6 +56,7 @@ class Checkpoints:
 
     folder = self._folder(epoch)
     sums = self._sums(epoch)
+    _open.cache_clear()  # its handles are of files that may be replaced
     if hosts.is_lead():
       for leftover in self.directory.glob(f"{folder.name}.*"):
         _remove(leftover)  # the list, and what a killed save left

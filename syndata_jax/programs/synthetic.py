@@ -88,8 +88,9 @@ def selected(training_set: TrainingSet, split: AuditSplit) -> np.ndarray | None:
 def _write(path: pathlib.Path, plan: Plan, made: Synthesized) -> None:
   training_set = made.training_set
   arrays: dict[str, Any] = training_set._asdict()
-  if training_set.images is plan.private.images:
-    del arrays["images"], arrays["labels"]
+  for name in ("images", "labels"):
+    if arrays[name] is getattr(plan.private, name):
+      del arrays[name]
   whitening = arrays.pop("whitening")
   if whitening is not None:
     arrays |= zip(_WHITENING, whitening, strict=True)
