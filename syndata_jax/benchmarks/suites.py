@@ -2,7 +2,14 @@
 
 from collections.abc import Callable
 
-from syndata_jax.benchmarks import attack, convolution, dpsgd, ensemble, parity
+from syndata_jax.benchmarks import (
+  attack,
+  convolution,
+  distill,
+  dpsgd,
+  ensemble,
+  parity,
+)
 from syndata_jax.benchmarks.record import Agenda
 
 # suite(quick, rounds)
@@ -12,4 +19,5 @@ SUITES: dict[str, Callable[[bool, int], Agenda]] = {
   "ensemble": ensemble.suite,
   "attack": attack.suite,
   "dpsgd": dpsgd.suite,
+  "distill": distill.suite,
 }
