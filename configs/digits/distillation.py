@@ -15,35 +15,34 @@ yet than those it begins with); audits not run.
 from syndata_jax.programs.settings import defaults
 
 _TRAJECTORIES = {
-  "iterations": 100,
-  "image_learning_rate": 1.0,
+  "iterations": 200,
+  "image_learning_rate": 20.0,
   "num_experts": 3,
-  "expert_epochs": 12,
-  "expert_batch": 64,
-  "expert_learning_rate": 0.5,
+  "expert_epochs": 40,
+  # Full steps, for what a step owes to chance cannot be matched.
+  "expert_learning_rate": 0.1,
   "inner_steps": 10,
-  "target_epochs": 1,
-  "max_start": 8,
-  "learning_rate_start": 0.02,
-  "learning_rate_rate": 1e-6,
+  "target_epochs": 3,
+  "max_start": 20,
+  "learning_rate_start": 0.06,
 }
-_MATCHING = {
-  "iterations": 10,
+_GRADIENTS = {
+  "iterations": 20,
   "image_learning_rate": 0.1,
   "outer_steps": 10,
   "inner_epochs": 10,
 }
 _METHODS = {
   "dm": {"iterations": 200, "image_learning_rate": 30.0},
-  "dc": _MATCHING,
-  "dsa": _MATCHING,
+  "dc": _GRADIENTS,
+  "dsa": _GRADIENTS,
   "mtt": _TRAJECTORIES,
   "tesla": _TRAJECTORIES,
   "datm": _TRAJECTORIES
   | {
     "sharpness": 0.01,
-    "early_start": 4,
-    "expansion_end": 50,
+    "early_start": 8,
+    "expansion_end": 100,
     "label_learning_rate": 2.0,
     "threshold": 1.0,
   },
@@ -63,7 +62,8 @@ def get_config(method="dm"):
   config.real_batch = 64
   # Digits are never mirrored.
   config.augmentation = "color_crop_cutout_scale_rotate"
-  config.distill_model_options = {"width": 32}
+  # A third norm would see 2x2 pixels, where second derivatives explode.
+  config.distill_model_options = {"width": 32, "depth": 2}
   config.num_canaries = 200
   config.num_average = 200
   config.model = "convnet"

@@ -15,6 +15,7 @@ from flax import linen as nn
 
 from syndata_jax.errors import UserError
 from syndata_jax.models.convolution import convolve
+from syndata_jax.models.instance_norm import InstanceNorm
 
 # norm(train) -> a module applied to [B,H,W,C]
 Norm = Callable[[bool], nn.Module]
@@ -110,7 +111,5 @@ def norm(kind: str, dtype: jnp.dtype) -> Norm:
   if kind == "group":
     return lambda train: nn.GroupNorm(16, epsilon=1e-5, dtype=dtype)
   if kind == "instance":
-    return lambda train: nn.GroupNorm(
-      None, group_size=1, epsilon=1e-5, dtype=dtype
-    )
+    return lambda train: InstanceNorm(dtype=dtype)
   raise UserError(f"norm={kind!r}: must be one of batch, group, instance")

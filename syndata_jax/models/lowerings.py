@@ -63,6 +63,10 @@ _GPU_DENSE: tuple[Dense, Dense, Dense] = ("xla", "xla", "xla")
 # On a CPU, from this many channels on, Winograd's transforms cost less than
 # they save (measured: 1.5 to 3 times as fast at 32, no gain at 16).
 _WIDE = 32
+# Below this side an image fills less than half a tile, and XLA's convolution
+# is slower than a product of matrices (measured on a CPU: 1.5 times the whole
+# step of trajectory matching at 2x2).
+_TINY = 3
 
 
 def _dispatched(backend: str, batching: Batching) -> Lowering:
@@ -108,8 +112,10 @@ def named(
     raise UserError(f"lowering={name!r}: must be one of {', '.join(NAMES)}")
   backend = backend or jax.default_backend()
   pays = backend == "cpu" and min(channels, features) >= _WIDE
-  # An image below 3x3 fills less than half a tile.
-  fits = geometry[:2] == (3, 1) and min(geometry[2:]) >= 3
+  tiny = min(geometry[2:]) < _TINY
+  if name == "auto" and pays and tiny:
+    return _same("im2col", "vmap")
+  fits = geometry[:2] == (3, 1) and not tiny
   if fits and (name == "winograd" or (name == "auto" and pays)):
     return _same("winograd", "vmap")
   return _NAMED[name](backend)

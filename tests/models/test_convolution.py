@@ -184,11 +184,15 @@ def test_winograd_in_float32():
   [
     (32, (8, 8), "cpu", "winograd"),
     (31, (8, 8), "cpu", "xla"),
-    (32, (2, 8), "cpu", "xla"),
+    (32, (2, 8), "cpu", "im2col"),
+    (31, (2, 8), "cpu", "xla"),
+    (32, (2, 8), "gpu", "xla"),
     (32, (8, 8), "gpu", "xla"),
   ],
 )
-def test_auto_takes_winograd_where_it_pays(channels, size, backend, dense):
+def test_auto_takes_matrix_products_where_they_pay(
+  channels, size, backend, dense
+):
   geometry = lowerings.Geometry(3, 1, *size)
   chosen = lowerings.named("auto", geometry, channels, 64, backend)
   assert chosen.forward.dense == dense

@@ -8,6 +8,7 @@ import pytest
 from syndata_jax import models
 from syndata_jax.errors import UserError
 from syndata_jax.models import layers
+from syndata_jax.models.instance_norm import standardise
 
 
 def shapes(model, shape):
@@ -69,6 +70,27 @@ def test_instance_norm_is_per_image_and_channel():
     x.var((1, 2), keepdims=True) + 1e-5
   )
   np.testing.assert_allclose(y, want, atol=1e-4)
+
+
+def test_instance_norm_has_the_gradients_of_its_formula():
+  """The first and the second, against automatic ones of the plain formula."""
+  draw = np.random.default_rng(1)
+  x, g, u = draw.normal(1, 2, (3, 2, 4, 3, 5))
+  x[0, :, :, 0] = 1.5  # a channel without contrast
+
+  def plain(x):
+    centred = x - x.mean((1, 2), keepdims=True)
+    return centred / jnp.sqrt((centred**2).mean((1, 2), keepdims=True) + 1e-5)
+
+  def both(function):
+    first = jax.grad(lambda x: (jnp.sin(function(x)) * g).sum())
+    return first(x), jax.grad(lambda x: (first(x) * u).sum())(x)
+
+  with jax.enable_x64(True):
+    pairs = zip(both(standardise), both(plain), strict=True)
+    for found, want in pairs:
+      assert found.dtype == jnp.float64
+      np.testing.assert_allclose(found, want, rtol=1e-8, atol=1e-8)
 
 
 def test_batch_norm_keeps_a_tenth_of_each_new_batch():

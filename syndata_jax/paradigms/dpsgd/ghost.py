@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from syndata_jax.models.instance_norm import InstanceNorm
 from syndata_jax.models.layers import Conv
 from syndata_jax.paradigms.dpsgd.tape import Entry, Path
 
@@ -77,7 +78,7 @@ def _layer_norms(
   total = jnp.zeros(cotangent.shape[0])
   if "bias" in params:
     total += jnp.square(cotangent.sum(1, dtype=jnp.float32)).sum(-1)
-  if isinstance(module, nn.GroupNorm):
+  if isinstance(module, (nn.GroupNorm, InstanceNorm)):
     product = grouped(_standardised(module, x) * g.astype(jnp.float32))
     return total + jnp.square(product.sum(1)).sum(-1)
   if isinstance(module, Conv):
@@ -116,7 +117,9 @@ def _patches(x: jax.Array, kernel: int, stride: int) -> jax.Array:
   return jnp.concatenate(taps, axis=-1)
 
 
-def _standardised(module: nn.GroupNorm, x: jax.Array) -> jax.Array:
+def _standardised(
+  module: nn.GroupNorm | InstanceNorm, x: jax.Array
+) -> jax.Array:
   """What a norm computes before its scale and bias, in float32."""
   plain = module.clone(use_scale=False, use_bias=False, dtype=jnp.float32)
   return jnp.asarray(plain.apply({}, x))

@@ -12,12 +12,13 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from syndata_jax.models.instance_norm import InstanceNorm
 from syndata_jax.models.layers import Conv
 
 Path = tuple[str, ...]
 
 # Everything that holds parameters.
-LAYERS = (Conv, nn.Dense, nn.GroupNorm)
+LAYERS = (Conv, nn.Dense, nn.GroupNorm, InstanceNorm)
 
 
 class Entry(NamedTuple):
