@@ -47,7 +47,7 @@ from syndata_jax.reporting.formats import counted
 
 _PRIVATE = 2  # of each class, in real batches
 _MODELS = 32
-_EPOCHS = 3  # of an expert before the segment that is matched
+_EPOCHS = 3  # of an expert before the segment that is matched, and of that
 
 
 class Plan(NamedTuple):
@@ -76,9 +76,9 @@ class Plan(NamedTuple):
       distill_model=self.work.model,
       distill_model_options=self.work.options,
       # Those of the config of digits, where experts are trained.
-      expert_batch=64,
-      expert_learning_rate=0.5,
-      learning_rate_start=0.1,
+      expert_learning_rate=0.1,
+      target_epochs=_EPOCHS,
+      learning_rate_start=0.06,
       inner_steps=self.inner_steps,
     )
 
@@ -99,7 +99,8 @@ class Plan(NamedTuple):
     return self._asdict() | {"work": self.work._asdict()}
 
 
-_DIGITS = Workload("convnet", {"width": 32}, (8, 8, 1), 64, augment=False)
+_NETWORK = {"width": 32, "depth": 2}
+_DIGITS = Workload("convnet", _NETWORK, (8, 8, 1), 64, augment=False)
 _FASHION = Workload("convnet", {"width": 32}, (28, 28, 1), 64, augment=False)
 _WIDE = Workload("convnet", {"width": 128}, (8, 8, 1), 64, augment=False)
 _GPU = (
@@ -365,7 +366,7 @@ def expert_segment(setup: Setup, plan: Plan) -> tuple[Any, ...]:
 
   Returns:
     (start f32[P], target f32[P], synthetic, batches i32[T,S]): the expert
-    after `_EPOCHS` epochs and after one more, and images that are digits.
+    after `_EPOCHS` epochs and after as many more, and images that are digits.
   """
   digits = data.load("digits")
   images, labels = digits.train_images, digits.train_labels
@@ -375,9 +376,9 @@ def expert_segment(setup: Setup, plan: Plan) -> tuple[Any, ...]:
   own = Own(key, jnp.arange(len(labels)), number=jnp.zeros((), jnp.int32))
   pool = Pool(jnp.asarray(images), jnp.asarray(labels))
   epoch, state, flat = jax.jit(learner.epoch), learner.init(key), []
-  for _ in range(_EPOCHS + 1):
-    flat.append(state.params)
+  for _ in range(2 * _EPOCHS):
     state, _ = epoch(state, own, pool)
+    flat.append(state.params)
   classes = np.repeat(np.arange(NUM_CLASSES), plan.images_per_class)
   rows = np.concatenate(
     [
@@ -393,7 +394,7 @@ def expert_segment(setup: Setup, plan: Plan) -> tuple[Any, ...]:
   batches = jnp.broadcast_to(
     jnp.arange(len(rows)), (plan.inner_steps, len(rows))
   )
-  return flat[-1], state.params, synthetic, batches
+  return flat[_EPOCHS - 1], flat[-1], synthetic, batches
 
 
 def _views(setup: Setup) -> Augment:

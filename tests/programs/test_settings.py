@@ -7,6 +7,7 @@ import pytest
 
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms import coreset, dpsgd
+from syndata_jax.paradigms.distillation import METHODS
 from syndata_jax.programs.settings import defaults, from_config, mechanism
 
 _CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
@@ -51,16 +52,9 @@ def test_a_number_replaces_a_fraction():
 @pytest.mark.parametrize(
   ("dataset", "arguments"),
   [
-    ("digits", ("dm", "dc", "dsa", "mtt", "tesla", "datm")),
-    ("fashion_mnist", ("cpu", "gpu")),
-    (
-      "cifar10",
-      [
-        f"{method},{number}"
-        for method in ("dm", "dc", "dsa", "mtt", "tesla", "datm")
-        for number in (1, 10, 50)
-      ],
-    ),
+    ("digits", METHODS),
+    ("fashion_mnist", [f"{m},{h}" for m in METHODS for h in ("cpu", "gpu")]),
+    ("cifar10", [f"{m},{n}" for m in METHODS for n in (1, 10, 50)]),
   ],
 )
 def test_every_distillation_of_the_configs_is_allowed(dataset, arguments):
