@@ -15,7 +15,7 @@ yet than those it begins with); audits not run.
 from syndata_jax.programs.settings import defaults
 
 _TRAJECTORIES = {
-  "iterations": 200,
+  "iterations": 100,
   "image_learning_rate": 20.0,
   "num_experts": 3,
   "expert_epochs": 40,
@@ -42,7 +42,7 @@ _METHODS = {
   | {
     "sharpness": 0.01,
     "early_start": 8,
-    "expansion_end": 100,
+    "expansion_end": 50,
     "label_learning_rate": 2.0,
     "threshold": 1.0,
   },

@@ -6,13 +6,14 @@ images of a class (see that config for the sources), for a GPU:
     syndata-audit --config=configs/fashion_mnist/distillation.py:mtt \
       --workdir=runs/fashion_mtt
 
-5,000 images, 16 small ConvNets and a distillation of minutes, for CPU cores:
+5,000 images, 12 small ConvNets and a distillation of minutes, for CPU cores:
 
     syndata-audit --config=configs/fashion_mnist/distillation.py:mtt,cpu \
       --workdir=runs/fashion_mtt_cpu
 
 The methods are `dm`, `dc`, `dsa`, `mtt`, `tesla` and `datm`; dm is the default.
-TESLA and MTT can share their experts: `--config.experts=DIR/synthetic/experts`.
+On `cpu` TESLA and DATM can take MTT's experts:
+`--config.experts=DIR_OF_MTT/synthetic/experts`.
 Expected numbers and cost: those of `cpu` are in README.md; `gpu` not run.
 """
 
@@ -53,7 +54,7 @@ _LARGE = {
   },
 }
 _FEW_TRAJECTORIES = {
-  "iterations": 60,
+  "iterations": 40,
   "image_learning_rate": 100.0,
   "num_experts": 2,
   "expert_epochs": 12,
@@ -77,9 +78,8 @@ _SMALL = {
   "tesla": _FEW_TRAJECTORIES,
   "datm": _FEW_TRAJECTORIES
   | {
-    "sharpness": 0.01,
     "early_start": 4,
-    "expansion_end": 30,
+    "expansion_end": 20,
     "label_learning_rate": 2.0,
     "threshold": 1.0,
   },
@@ -109,7 +109,7 @@ def get_config(argument="dm,gpu"):
   if hardware == "gpu":
     return config
   config.num_train = 5000
-  config.num_models = 16
+  config.num_models = 12
   config.num_canaries = 200
   config.num_average = 200
   config.real_batch = 64
