@@ -85,18 +85,18 @@ def gather_augmented(
 
   Each image draws its own dy and dx, uniform over the integers in
   [-shift, shift], and is mirrored with probability one half if `flip`. Pixels
-  shifted in are zero. Source: He et al. (2016), section 4.2, with the zeros
-  before normalisation.
+  shifted in are zero: black, or the mean colour of a normalised pool. Source:
+  He et al. (2016), section 4.2, with the zeros before normalisation.
 
   Args:
     key: typed key of this model and step.
-    pool: u8[N, H, W, C], shared by all models.
+    pool: u8 or floating [N, H, W, C], shared by all models.
     index: i32[B], rows of the pool.
     shift: pixels; 0 for none.
     flip: whether to mirror.
 
   Returns:
-    u8[B, H, W, C].
+    [B, H, W, C] of the pool's type.
   """
   if not shift and not flip:
     return pool[index]

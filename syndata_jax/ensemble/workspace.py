@@ -12,6 +12,7 @@ from syndata_jax.ensemble.layout import Layout
 from syndata_jax.ensemble.learner import Learner
 from syndata_jax.ensemble.state import EnsembleState
 from syndata_jax.ensemble.train import EpochReport, train
+from syndata_jax.errors import UserError
 
 
 class Round(NamedTuple):
@@ -71,6 +72,9 @@ class Workspace(NamedTuple):
       key: root of every draw.
       training_set: of all models.
       checkpoints: the stage's own if None.
+
+    Raises:
+      UserError: that of the training, behind the name of the stage.
     """
     number = learner.num_epochs
 
@@ -81,11 +85,15 @@ class Workspace(NamedTuple):
         )
       )
 
-    return train(
-      layout,
-      learner._replace(num_epochs=self.rounds(number)),
-      key,
-      training_set,
-      checkpoints or self.checkpoints(stage),
-      on_epoch,
-    )
+    try:
+      return train(
+        layout,
+        learner._replace(num_epochs=self.rounds(number)),
+        key,
+        training_set,
+        checkpoints or self.checkpoints(stage),
+        on_epoch,
+      )
+    except UserError as error:
+      # The settings it speaks of are the stage's, not the final training's.
+      raise UserError(f"{stage}: {error}") from error

@@ -85,6 +85,9 @@ def stage_progress(
 ) -> Iterator[Callable[[str, int, int, float, float], None]]:
   """Shows stages of many rounds, one after another, while the block runs.
 
+  The time left comes from the rounds of the stage reported so far, without the
+  first as soon as there is a second.
+
   Args:
     console: where to; as `progress`.
 
@@ -95,6 +98,7 @@ def stage_progress(
   """
   live = console.is_interactive
   tasks: dict[str, TaskID] = {}
+  measured: dict[str, list[float]] = {}
   with _bar(console, disable=not live) as bar:
 
     def show(
@@ -102,7 +106,11 @@ def stage_progress(
     ) -> None:
       if stage not in tasks:
         tasks[stage] = bar.add_task(stage, total=of, numbers="")
-      numbers = f"{duration((of - number) * seconds)} left, loss {loss:.3g}"
+        measured[stage] = []
+      measured[stage].append(seconds)
+      steady = measured[stage][1:] or measured[stage]
+      left = (of - number) * sum(steady) / len(steady)
+      numbers = f"{duration(left)} left, loss {loss:.3g}"
       bar.update(tasks[stage], completed=number, numbers=numbers)
       if not live and _due(number, of):
         console.print(

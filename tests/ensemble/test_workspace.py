@@ -10,6 +10,7 @@ import pytest
 
 from syndata_jax import models
 from syndata_jax.ensemble import Checkpoints, Workspace, sgd, train
+from syndata_jax.errors import UserError
 
 M, EPOCHS = 3, 4
 KEY = jax.random.key(7)
@@ -115,3 +116,13 @@ def test_a_stage_has_checkpoints_without_asking(tmp_path):
   workspace.train("one", engine.layout, sgd(engine, data), KEY, data)
   kept = sorted(path.stem for path in (tmp_path / "one").glob("*.sha256"))
   assert kept == ["00003", "00004"]
+
+
+def test_an_error_names_the_stage():
+  engine, data = tools(), ensembles.training_set(M)
+  recipe = dataclasses.replace(
+    engine.recipe, learning_rate=1e30, warmup_epochs=0
+  )
+  learner = sgd(engine._replace(recipe=recipe), data)
+  with pytest.raises(UserError, match="experts: learning_rate: the loss of"):
+    Workspace().train("experts", engine.layout, learner, KEY, data)

@@ -67,12 +67,12 @@ def test_an_error_inside_leaves_the_terminal_usable():
 
 
 def show(stages, **options):
-  """What is printed of stages (name, rounds), each round of two seconds."""
+  """What is printed of stages (name, rounds): 2 s each, 30 s the first."""
   console = Console(file=io.StringIO(), **options)
   with stage_progress(console) as shown:
     for name, rounds in stages:
       for number in range(1, rounds + 1):
-        shown(name, number, rounds, 2.0, 1 / number)
+        shown(name, number, rounds, 30.0 if number == 1 else 2.0, 1 / number)
   return console.file.getvalue()
 
 
