@@ -16,7 +16,7 @@ from syndata_jax.ensemble import Round, Workspace
 from syndata_jax.errors import UserError
 from syndata_jax.programs.plan import Plan
 from syndata_jax.programs.workdir import read_json, write_json
-from syndata_jax.reporting import stage_progress
+from syndata_jax.reporting import image_sheet, stage_progress
 
 _FOLDER = "synthetic"
 _WHITENING = tuple(f"whitening_{name}" for name in Whitening._fields)
@@ -71,6 +71,8 @@ def synthesize(
   found = Synthesized(made, spent())
   if made.members is not plan.private.members:
     _write(path, plan, found)
+  if made.images.dtype == np.float32:
+    _picture(path.with_name("first_model.png"), plan, made)
   return found
 
 
@@ -102,6 +104,22 @@ def _write(path: pathlib.Path, plan: Plan, made: Synthesized) -> None:
   part = path.with_suffix(".part")
   part.write_bytes(content.getvalue())
   os.replace(part, path)
+
+
+def _picture(path: pathlib.Path, plan: Plan, training_set: TrainingSet) -> None:
+  """The first model's images, back from what the network reads to pixels."""
+  own = training_set.members[0]
+  images, labels = training_set.images[own], training_set.labels[own]
+  if labels.ndim > 1:
+    labels = labels.argmax(-1)
+  by = training_set.whitening
+  if by is None:
+    images = images * plan.engine.std + plan.engine.mean
+  else:
+    flat = images.reshape(len(images), -1)
+    flat = np.linalg.solve(by.matrix[0], flat.T).T + by.mean[0]
+    images = flat.reshape(images.shape)
+  image_sheet(path, images, labels)
 
 
 def _read(path: pathlib.Path, plan: Plan) -> Synthesized:

@@ -202,10 +202,14 @@ def _figure(width, height):
 def _write(path, figure):
   image = io.BytesIO()
   figure.savefig(image, format="png")
-  path = Path(path)
+  replace(Path(path), image.getvalue())
+
+
+def replace(path: Path, content: bytes) -> None:
+  """Writes a file, all or nothing."""
   part = path.with_name(f".{path.name}.{os.getpid()}.part")
   try:
-    part.write_bytes(image.getvalue())
+    part.write_bytes(content)
     os.replace(part, path)
   finally:
     part.unlink(missing_ok=True)

@@ -6,7 +6,9 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from syndata_jax import data
 from syndata_jax.programs import synthetic
 
 
@@ -143,6 +145,7 @@ def test_a_distilled_set_is_kept_and_reported(start, tiny, tmp_path):
       "  config.force_canaries = config.whiten = True\n"
       "  config.distill_model_options = {'width': 2, 'depth': 1}\n"
       "  config.augmentation = 'crop'\n"
+      "  config.image_learning_rate = 1e-9\n"
       "  return config",
     )
   )
@@ -165,6 +168,15 @@ def test_a_distilled_set_is_kept_and_reported(start, tiny, tmp_path):
     own = set(labels[membership[:, model]])
     begun = set(labels[np.isin(canaries, chosen[model])])
     assert own == begun
+  # Whitened images are shown as pixels again.
+  with Image.open(workdir / "synthetic" / "first_model.png") as picture:
+    sheet = np.asarray(picture).astype(int)
+  digits = data.subset(data.load("digits"), 100, 0)
+  begun = digits.train_images[chosen[0], :, :, 0]
+  assert sheet.shape == (498, 48, 3)  # enlarged six times, two between them
+  for k, image in enumerate(begun):
+    shown = sheet[50 * k : 50 * k + 48]
+    assert abs(shown[3::6, 3::6, 0] - image.astype(int)).max() <= 1
   report = (workdir / "report.txt").read_text()
   assert "of these, in the first images" in report
   assert "Initial images" in report

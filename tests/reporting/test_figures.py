@@ -6,6 +6,7 @@ from PIL import Image
 
 from syndata_jax import keys
 from syndata_jax.reporting import figures, loss_figure, roc_figure
+from syndata_jax.reporting.sheet import draw_sheet
 
 
 @pytest.fixture
@@ -141,3 +142,24 @@ def test_a_file_is_written_whole_or_not_at_all(
   roc_figure(str(path), [curve(generator, "a")], "")
   assert path.read_bytes().startswith(b"\x89PNG")
   assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_sheet_has_a_row_for_each_class():
+  images = np.zeros((24, 20, 30, 3))
+  images[:22, ..., 0] = np.linspace(-1, 2, 22)[:, None, None]
+  images[22], images[23] = [0, 1, 0], [0, 0, 0.5]
+  labels = np.array([0] * 22 + [3] * 2)
+  sheet = draw_sheet(images, labels)
+  # Enlarged to 60x90; 20 of the 22 of the first class are shown.
+  assert sheet.dtype == np.uint8
+  assert sheet.shape == (2 * 62 - 2, 20 * 92 - 2, 3)
+  first = sheet[30, 45::92]
+  want = np.rint(255 * np.clip(np.linspace(-1, 2, 22)[:20], 0, 1))
+  np.testing.assert_array_equal(first[:, 0], want)
+  assert not first[:, 1:].any()
+  assert sheet[62 + 30, 45::92][:3].tolist() == [
+    [0, 255, 0],
+    [0, 0, 128],
+    [255] * 3,
+  ]
+  assert (sheet[60:62] == 255).all() and (sheet[:, 90:92] == 255).all()
