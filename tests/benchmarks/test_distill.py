@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from syndata_jax.benchmarks import distill
+from syndata_jax.benchmarks import distill_angle, distill_task
 from syndata_jax.benchmarks.workload import NUM_CLASSES, Workload
 from syndata_jax.ensemble.epoch import answers
 from syndata_jax.paradigms.distillation.dc import gradient_distance
@@ -17,8 +17,8 @@ from syndata_jax.paradigms.distillation.tesla import tesla_gradient
 WORK = Workload(
   "convnet", {"width": 4, "depth": 2}, (8, 8, 1), 3, augment=False
 )
-TINY = distill.Plan("mtt", WORK, 1, inner_steps=2, models=2)
-SETUP = distill.make_setup(TINY, 1, jax.local_devices()[:1])
+TINY = distill_task.Plan("mtt", WORK, 1, inner_steps=2, models=2)
+SETUP = distill_task.make_setup(TINY, 1, jax.local_devices()[:1])
 RATE, STEPS = 0.05, 3
 
 
@@ -109,13 +109,13 @@ def test_matching_of_distributions_and_gradients():
 
 
 def test_an_iteration_of_many_shadows_is_a_job():
-  job = distill.prepare(TINY, 2, 2, jax.local_devices()[:1])
+  job = distill_task.prepare(TINY, 2, 2, jax.local_devices()[:1])
   job.run()
   assert job.work == 4
 
 
 def test_the_angle_between_vectors():
-  assert distill.angle(np.array([1.0, 0]), np.array([1.0, 1])) == pytest.approx(
-    45
-  )
-  assert distill.angle(np.array([2.0, 0]), np.array([1.0, 1e-9])) < 1e-6
+  assert distill_angle.angle(
+    np.array([1.0, 0]), np.array([1.0, 1])
+  ) == pytest.approx(45)
+  assert distill_angle.angle(np.array([2.0, 0]), np.array([1.0, 1e-9])) < 1e-6

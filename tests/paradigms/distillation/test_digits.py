@@ -1,7 +1,7 @@
 """Every method of distillation on digits, beside random ones.
 
-Two models, each with 818 scans of its own of which 100 are mislabelled, and
-ten images of a class.
+Two models, each on 1,337 scans of which 100 are mislabelled, and ten images of
+a class.
 """
 
 import jax
