@@ -6,8 +6,10 @@ devices, or on the order in which the models are trained.
 """
 
 import zlib
+from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -23,3 +25,9 @@ def generator(seed: int, purpose: str) -> np.random.Generator:
 def stream(key: jax.Array, purpose: str) -> jax.Array:
   """The key of one purpose below `key`; fold a model id or a step in next."""
   return jax.random.fold_in(key, _tag(purpose))
+
+
+def model_keys(key: jax.Array, num_models: int) -> jax.Array:
+  """key[M]: model i's key depends on i alone, not on M or the devices."""
+  ids = jnp.arange(num_models)
+  return jax.vmap(partial(jax.random.fold_in, stream(key, "model")))(ids)

@@ -5,14 +5,17 @@ files' SHA-256 sums beside it, written last. A folder without its list was cut
 short, one that disagrees with it is damaged; both are passed over, the damaged
 one with a warning, for the one before. The newest two are kept, or all of them:
 then each model's part can be read alone.
+
+Arrays are named by their path in the state, such as `params.Dense_0.kernel`:
+fields may change places, and a state of other fields is refused.
 """
 
 import dataclasses
 import hashlib
-import os
 import pathlib
 import shutil
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -20,9 +23,14 @@ import jax
 import numpy as np
 from absl import logging
 
+from syndata_jax import files
 from syndata_jax.ensemble import hosts
+from syndata_jax.errors import UserError
 
 _KEEP = 2
+
+# (epoch, name of an array, model) -> its part of the array
+ReadPart = Callable[[int, str, int], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +64,6 @@ class Checkpoints:
 
     folder = self._folder(epoch)
     sums = self._sums(epoch)
-    _open.cache_clear()  # its handles are of files that may be replaced
     if hosts.is_lead():
       for leftover in self.directory.glob(f"{folder.name}.*"):
         _remove(leftover)  # the list, and what a killed save left
@@ -64,9 +71,7 @@ class Checkpoints:
       ocp.save(str(folder.absolute()), _named(state), overwrite=True)
     if not hosts.is_lead():
       return
-    written = sums.with_suffix(".part")
-    written.write_text(_digest(folder))
-    os.replace(written, sums)
+    files.write(sums, _digest(folder))
     self._tidy(epoch)
 
   def latest(self, shapes: Any) -> tuple[int, Any] | None:
@@ -77,20 +82,22 @@ class Checkpoints:
 
     Returns:
       (epoch, state of NumPy arrays), or None where there is none.
+
+    Raises:
+      UserError: it holds another state: other fields, shapes or types.
     """
     from orbax.checkpoint import v1 as ocp
 
-    # A template of the right shape without its memory.
-    template = jax.tree.map(
-      lambda s: np.broadcast_to(np.zeros((), s.dtype), s.shape), shapes
-    )
-    for epoch in reversed(self._epochs()):
+    for epoch in reversed(self.epochs()):
       folder = self._folder(epoch)
       if not self.sound(epoch):
         logging.warning("%s is damaged; trying the one before", folder)
         continue
-      named = ocp.load(str(folder.absolute()), _named(template))
-      leaves = [named[str(i)] for i in range(len(named))]
+      wanted, path = _named(shapes), str(folder.absolute())
+      _refuse_other(folder, ocp.metadata(path).metadata, wanted)
+      # A template of the right shape without its memory.
+      arrays = ocp.load(path, jax.tree.map(_blank, wanted))
+      leaves = [arrays[name] for name in wanted]
       return epoch, jax.tree.unflatten(jax.tree.structure(shapes), leaves)
     return None
 
@@ -101,23 +108,24 @@ class Checkpoints:
       return False
     return sums.read_text() == _digest(folder)
 
-  def rows(self, epoch: int, leaf: int, index: np.ndarray) -> np.ndarray:
-    """A part of one array of a checkpoint, the rest of it unread.
+  def reader(self) -> ReadPart:
+    """Reads parts of checkpoints, the rest of them unread.
 
-    Args:
-      epoch: of a sound checkpoint; `keep_all` makes its parts cheap.
-      leaf: the number of the array among the leaves of the state.
-      index: i[R], models.
+    `keep_all` makes the part of one model cheap.
 
     Returns:
-      [R,...], in the order of `index`.
+      `(epoch of a sound checkpoint, name of an array [M,...], model) -> [...]`;
+      it holds the files that it has read from open.
     """
-    stored = _open(self._folder(epoch).absolute(), leaf)
-    found = [stored[int(row)].read() for row in index]
-    return np.stack([part.result() for part in found])
+
+    @lru_cache(maxsize=256)
+    def stored(epoch: int, name: str) -> Any:
+      return _open(self._folder(epoch).absolute(), name)
+
+    return lambda epoch, name, model: stored(epoch, name)[model].read().result()
 
   @staticmethod
-  def _one_model_a_chunk(state: Any):
+  def _one_model_a_chunk(state: Any) -> AbstractContextManager:
     """How Orbax is to cut arrays [M,...] so that `rows` reads no more."""
     from orbax.checkpoint import v1 as ocp
 
@@ -138,7 +146,7 @@ class Checkpoints:
     Later ones were damaged, or training would not stand at `newest`; they
     must not push sound ones out. What a kill left half-written goes too.
     """
-    kept = [epoch for epoch in self._epochs() if epoch <= newest]
+    kept = [epoch for epoch in self.epochs() if epoch <= newest]
     if not self.keep_all:
       kept = kept[-_KEEP:]
     stems = {self._folder(epoch).name for epoch in kept}
@@ -147,7 +155,7 @@ class Checkpoints:
       if path.name.split(".")[0] not in stems:
         _remove(path)
 
-  def _epochs(self) -> list[int]:
+  def epochs(self) -> list[int]:
     """Epochs of complete checkpoints, oldest first."""
     return sorted(int(p.stem) for p in self.directory.glob("*.sha256"))
 
@@ -158,15 +166,14 @@ class Checkpoints:
     return self.directory / f"{epoch:05d}.sha256"
 
 
-@lru_cache(maxsize=256)
-def _open(folder: pathlib.Path, leaf: int):
+def _open(folder: pathlib.Path, name: str) -> Any:
   """The array of Orbax's file, not read yet."""
   import tensorstore
 
   kvstore = {
     "driver": "ocdbt",
     "base": f"file://{folder}/state",
-    "path": f"{leaf}/",
+    "path": f"{name}/",
   }
   spec = {"driver": "zarr3", "kvstore": kvstore}
   return tensorstore.open(spec, open=True, read=True).result()
@@ -180,8 +187,45 @@ def _remove(path: pathlib.Path) -> None:
 
 
 def _named(tree: Any) -> dict[str, Any]:
-  # Leaves by number: Orbax drops empty nodes and renames tuples otherwise.
-  return {str(i): leaf for i, leaf in enumerate(jax.tree.leaves(tree))}
+  """The leaves by path, in the order of the tree."""
+  leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+  named = {
+    jax.tree_util.keystr(path, simple=True, separator="."): leaf
+    for path, leaf in leaves
+  }
+  if len(named) < len(leaves):
+    raise ValueError(f"two arrays of one name among {sorted(named)}")
+  return named
+
+
+def _blank(shape: jax.ShapeDtypeStruct) -> np.ndarray:
+  return np.broadcast_to(np.zeros((), shape.dtype), shape.shape)
+
+
+def _refuse_other(
+  folder: pathlib.Path, stored: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+  """Raises UserError unless names, shapes and types are those wanted."""
+
+  def facts(arrays: dict[str, Any]) -> dict[str, str]:
+    return {
+      name: f"{np.dtype(array.dtype).name}{list(array.shape)}"
+      for name, array in arrays.items()
+    }
+
+  there, here = facts(stored), facts(wanted)
+  differing = [
+    f"{name} is {there.get(name, 'absent')} there and"
+    f" {here.get(name, 'absent')} here"
+    for name in sorted(there.keys() | here.keys())
+    if there.get(name) != here.get(name)
+  ]
+  if differing:
+    more = f" and {len(differing) - 2} more" if len(differing) > 2 else ""
+    raise UserError(
+      f"{folder}: holds another state ({'; '.join(differing[:2])}{more}); name"
+      " another folder"
+    )
 
 
 def _digest(folder: pathlib.Path) -> str:

@@ -1,6 +1,8 @@
 """What trains and queries shadow models: network, recipe, layout, pixels."""
 
-from typing import NamedTuple
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,9 +26,9 @@ class Engine(NamedTuple):
   mean: tuple[float, ...]  # C public channel means, pixels in [0, 1]
   std: tuple[float, ...]  # C public channel deviations
   dtype: jnp.dtype  # of the computation; parameters stay float32
-  # Examples whose gradients are held apart at once, where they are; 0 for a
-  # number that the paradigm chooses.
-  microbatch: int = 0
+  # How settings name the network: `model` and `model_options`.
+  name: str = ""
+  options: Mapping[str, Any] = {}
 
   def normalise(self, images: jax.Array) -> jax.Array:
     """u8[...,H,W,C] -> what the network reads, in `dtype`.
@@ -36,3 +38,14 @@ class Engine(NamedTuple):
     if jnp.issubdtype(images.dtype, jnp.floating):
       return images.astype(self.dtype)
     return augmentation.normalise(images, self.mean, self.std, self.dtype)
+
+  @property
+  def identity(self) -> dict[str, Any]:
+    """What decides a training with these tools, JSON-ready; not the layout."""
+    return {
+      "model": self.name,
+      "model_options": dict(self.options),
+      "mean": list(self.mean),
+      "std": list(self.std),
+      "precision": self.dtype.name,
+    } | dataclasses.asdict(self.recipe)

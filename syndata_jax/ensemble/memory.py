@@ -2,15 +2,10 @@
 
 import contextlib
 import dataclasses
-import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
-from syndata_jax.ensemble.engine import Engine
-from syndata_jax.ensemble.epoch import loss
 from syndata_jax.ensemble.layout import Layout
 from syndata_jax.errors import UserError
 
@@ -18,93 +13,37 @@ from syndata_jax.errors import UserError
 _USABLE = 0.85
 
 
-class Footprint(NamedTuple):
-  """Bytes that training one model takes."""
-
-  state: int  # as long as the model is on the device
-  step: int  # while it takes a step
-
-
-def footprint(engine: Engine, image_shape: tuple[int, int, int]) -> Footprint:
-  """What one model needs, found without compiling anything.
-
-  A step keeps what the backward pass reads: the residuals that
-  differentiation saves, as XLA computes them. On top come the gradient, one
-  more copy of the parameters, and the two largest residuals once more, for
-  the gradients that are under way.
-
-  Args:
-    engine: the network, its precision and its recipe.
-    image_shape: (H, W, C).
-  """
-  batch_size = engine.recipe.batch_size
-  images = jax.ShapeDtypeStruct((batch_size, *image_shape), jnp.uint8)
-  labels = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
-  model = jax.eval_shape(
-    lambda key: engine.model.init(key, jnp.zeros((1, *image_shape)), False),
-    jax.random.key(0),
-  )
-
-  def saved(variables, images, labels):
-    rest = variables.get("batch_stats", {})
-    return jax.vjp(
-      lambda p: loss(engine, p, rest, images, labels)[0], variables["params"]
-    )[1]
-
-  residuals = [
-    _bytes(leaf)
-    for leaf in jax.tree.leaves(jax.eval_shape(saved, model, images, labels))
-  ]
-  params, everything = _bytes(model["params"]), _bytes(model)
-  largest = sum(sorted(residuals)[-2:])
-  return Footprint(
-    state=everything + params,  # and the momentum
-    step=sum(residuals) + largest + 2 * params,
-  )
-
-
-def fit(layout: Layout, needs: Footprint, shared: int, capacity: int) -> Layout:
-  """The layout with the widest chunk that the device's memory holds.
-
-  All models of a device keep their states there, and those of one chunk take
-  a step at once; the pool is there once:
-
-    models x state + chunk x step + pool <= 85% of the memory.
-
-  Args:
-    layout: its chunk is the most that is wanted.
-    needs: of one model.
-    shared: bytes of what all models share.
-    capacity: bytes of one device.
-  """
-  free = _USABLE * capacity - shared - layout.per_device * needs.state
-  width = layout.chunk
-  while width > 1 and (width * needs.step > free or layout.per_device % width):
-    width -= 1
-  return dataclasses.replace(layout, chunk=width)
-
-
-def fit_program(
-  layout: Layout,
-  lower: Callable[[Layout], jax.stages.Lowered],
-  capacity: int | None,
+def fitted(
+  layout: Layout, lower: Callable[[Layout], jax.stages.Lowered]
 ) -> Layout:
-  """The same for any program, by the compiler's plan for one model at a time.
+  """The layout with as many models at once as the device's memory holds.
+
+  All models of a device keep their states and data there, and those of one
+  chunk take a step at once. What a step needs is in the compiler's plan of the
+  very program that will run, made for one model at a time:
+
+    arguments and results + chunk x temporary <= 85% of the memory.
 
   Args:
-    layout: its chunk is the most that is wanted.
+    layout: its chunk is the most that is wanted; one that was chosen by hand
+      stays.
     lower: lowers the program for a layout.
-    capacity: bytes of one device; None leaves the layout as it is.
   """
-  if capacity is None or layout.chunk == 1:
+  limit = capacity(layout.devices[0])
+  if limit is None or layout.chunk == 1 or not layout.automatic:
     return layout
   one = lower(dataclasses.replace(layout, chunk=1)).compile()
   plan = one.memory_analysis()
   if plan is None:
     return layout
   resident = (compiled_bytes(one) or 0) - plan.temp_size_in_bytes
-  needs = Footprint(state=0, step=plan.temp_size_in_bytes)
-  return fit(layout, needs, resident, capacity)
+  free = _USABLE * limit - resident
+  width = layout.chunk
+  while width > 1 and (
+    width * plan.temp_size_in_bytes > free or layout.per_device % width
+  ):
+    width -= 1
+  return dataclasses.replace(layout, chunk=width)
 
 
 def capacity(device: jax.Device) -> int | None:
@@ -144,10 +83,3 @@ def exhaustion(layout: Layout) -> Iterator[None]:
       else f"batch_size: out of memory on {device} with one model at a time;"
       " choose a smaller one"
     ) from error
-
-
-def _bytes(tree: Any) -> int:
-  return sum(
-    math.prod(leaf.shape) * leaf.dtype.itemsize
-    for leaf in jax.tree.leaves(tree)
-  )

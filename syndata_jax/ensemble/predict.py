@@ -1,59 +1,121 @@
-"""Logits of every model on the same images."""
+"""Logits of every model: on the same images, or of its own members."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
+from syndata_jax.ensemble import memory
 from syndata_jax.ensemble.engine import Engine
-from syndata_jax.ensemble.state import EnsembleState, ModelState, variables
+from syndata_jax.ensemble.learner import Own, Pool, data
+from syndata_jax.ensemble.sgd import filled
 
 _BATCH = 512
 
 
-def predict(
-  engine: Engine, state: EnsembleState, images: np.ndarray
-) -> np.ndarray:
-  """Queries all models in evaluation mode.
+def predict(engine: Engine, variables: Any, images: np.ndarray) -> np.ndarray:
+  """Queries all models in evaluation mode; see `querier`."""
+  return querier(engine, variables)(images)
+
+
+def querier(
+  engine: Engine, variables: Any
+) -> Callable[[np.ndarray], np.ndarray]:
+  """All models, ready to be asked; placed and compiled once.
 
   Args:
     engine: network, layout and normalisation.
-    state: the ensemble, leaves [M,...].
-    images: u8[P,H,W,C], the same for every model.
+    variables: of all models, what `engine.model.apply` takes, leaves [M,...].
 
   Returns:
-    f32[M,P,K].
+    `(images u8[P,H,W,C], the same for every model) -> logits f32[M,P,K]`.
   """
-  layout, count = engine.layout, images.shape[0]
-  batch = batch_size(count)
-  filled = np.resize(images, (-(-count // batch) * batch, *images.shape[1:]))
-  query, placed = querying(engine), layout.place(state)
-  logits = [
-    layout.gather(query(placed, None, layout.replicate(part)))
-    for part in np.split(filled, len(filled) // batch)
-  ]
-  return np.concatenate(logits, axis=1)[:, :count]
+  layout, placed = engine.layout, engine.layout.place(variables)
+
+  @functools.cache
+  def program(size: int, shape: tuple[int, ...]) -> jax.stages.Wrapped:
+    images = jax.ShapeDtypeStruct((size, *shape), np.uint8)
+    return query_program(engine, placed, images)
+
+  def ask(images: np.ndarray) -> np.ndarray:
+    count, *shape = images.shape
+    size = images_at_once(count)
+    padded = np.resize(images, (-(-count // size) * size, *shape))
+    run = program(size, tuple(shape))
+    with memory.exhaustion(layout):
+      logits = [
+        layout.gather(run(placed, None, layout.replicate(part)))
+        for part in np.split(padded, len(padded) // size)
+      ]
+    return np.concatenate(logits, axis=1)[:, :count]
+
+  return ask
+
+
+def query_program(
+  engine: Engine, placed: Any, images: jax.ShapeDtypeStruct
+) -> jax.stages.Wrapped:
+  """(placed variables, None, images u8[B,H,W,C]) -> placed logits, compiled.
+
+  Args:
+    engine: as in `querier`.
+    placed: variables on the devices.
+    images: of one call; as many models at once as the memory allows for them.
+  """
+
+  def query(variables: Any, data: None, images: jax.Array) -> Any:
+    del data
+    return engine.model.apply(variables, engine.normalise(images), False)
+
+  layout = memory.fitted(
+    engine.layout, lambda one: one.compile(query).lower(placed, None, images)
+  )
+  return layout.compile(query)
 
 
 def accuracy(
-  engine: Engine, state: EnsembleState, images: np.ndarray, labels: np.ndarray
+  engine: Engine, variables: Any, images: np.ndarray, labels: np.ndarray
 ) -> np.ndarray:
-  """Share of images u8[P,H,W,C] that each model classifies right, f32[M]."""
-  guesses = predict(engine, state, images).argmax(axis=-1)
+  """Share of images that each model classifies right, f32[M].
+
+  Args:
+    engine: as in `predict`.
+    variables: as in `predict`.
+    images: u8[P,H,W,C].
+    labels: i32[P].
+  """
+  guesses = predict(engine, variables, images).argmax(axis=-1)
   return (guesses == labels).mean(axis=1).astype(np.float32)
 
 
-def batch_size(count: int) -> int:
-  """Images queried at once: a power of two, so that few sizes are compiled."""
+def images_at_once(count: int) -> int:
+  """A power of two, so that few sizes are compiled."""
   return min(_BATCH, 1 << (count - 1).bit_length())
 
 
-@functools.lru_cache(maxsize=8)
-def querying(engine: Engine) -> jax.stages.Wrapped:
-  """(placed states, None, images u8[B,H,W,C]) -> placed logits, compiled."""
+def over_members(
+  function: Callable[[jax.Array, jax.Array], jax.Array], own: Own, pool: Pool
+) -> jax.Array:
+  """Applies a function to all examples of one model, in batches.
 
-  def query(state: ModelState, data: None, images: jax.Array):
-    del data
-    return engine.model.apply(variables(state), engine.normalise(images), False)
+  One batch follows the other, so that no more activations than those of one
+  are held.
 
-  return engine.layout.compile(query)
+  Args:
+    function: `(images [B,H,W,C], labels [B]) -> [B,...]`.
+    own: of the model.
+    pool: that it reads.
+
+  Returns:
+    [n,...], in the order of the model's rows.
+  """
+  images, labels, rows = data(own, pool)
+  size = rows.shape[0]
+  batch = images_at_once(size)
+  batches = filled(rows, batch, -(-size // batch))
+  results = lax.map(lambda index: function(images[index], labels[index]), batches)
+  return jnp.reshape(results, (-1, *results.shape[2:]))[:size]

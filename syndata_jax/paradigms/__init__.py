@@ -11,7 +11,8 @@ from typing import Any
 
 from syndata_jax.ensemble import Engine
 from syndata_jax.errors import UserError
-from syndata_jax.paradigms.interface import Paradigm, Private
+from syndata_jax.data.training_set import Private
+from syndata_jax.paradigms.interface import Paradigm
 
 NAMES = ("coreset", "distillation", "dpsgd", "undefended")
 

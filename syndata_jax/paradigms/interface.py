@@ -1,79 +1,78 @@
-"""What a paradigm is given, and what it returns."""
+"""What a paradigm is: two steps from private data to trained shadow models."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
-import numpy as np
 
-from syndata_jax.data.training_set import TrainingSet
-from syndata_jax.ensemble import (
-  Checkpoints,
-  Engine,
-  EnsembleState,
-  Learner,
-  Workspace,
-  train,
-)
-from syndata_jax.ensemble.train import EpochReport
+from syndata_jax.data.training_set import Private, TrainingSet
+from syndata_jax.ensemble import Engine, MakeLearner, Workspace
 from syndata_jax.privacy import PrivacyStatement
 
 
-class Private(NamedTuple):
-  """The private data of all shadow models.
+class Synthesize(Protocol):
+  """The first step: what the shadow models learn from.
 
-  Model m owns the rows `members[m]` of the pool and nothing else: whatever is
-  selected, fitted or synthesised for it must come from those rows alone, or
-  the audit is void.
+  def private_data(key, private, workspace):
+    return TrainingSet(None, None, private.members)
   """
 
-  images: np.ndarray  # u8[N,H,W,C], canaries planted
-  labels: np.ndarray  # i32[N], canaries relabelled
-  members: np.ndarray  # i32[M,n]
-  num_classes: int
-  # i32[Q], rows that are audited. No method knows them, but an audit may ask
-  # what leaks if the worst happens to them.
-  canaries: np.ndarray = np.zeros(0, np.int32)
+  def __call__(
+    self, key: jax.Array, private: Private, workspace: Workspace
+  ) -> TrainingSet:
+    """The training sets of all models.
+
+    Model m's must follow from the rows `private.members[m]` alone.
+
+    Args:
+      key: root of every draw; model i uses a branch that depends on i alone.
+      private: of all models.
+      workspace: runs what takes long in stages, which resume.
+
+    Raises:
+      UserError: data that the settings do not fit.
+    """
+    ...
+
+
+class Queried(NamedTuple):
+  """Networks that the attack may ask."""
+
+  engine: Engine  # the network, and how it reads pixels
+  variables: Any  # of all models, what `engine.model.apply` takes, [M,...]
+
+
+def no_others(training_set: TrainingSet) -> dict[str, Queried]:
+  """There is no network but the released one."""
+  del training_set
+  return {}
 
 
 class Paradigm(NamedTuple):
-  """Two steps from private data to trained shadow models.
+  """Two steps, either of which may be the default.
 
   Attributes:
-    engine: the tools that `learn` uses, and the network that is queried.
-    synthesize: `(key, private, workspace=Workspace()) -> TrainingSet`; with a
-      workspace that has a folder it continues where it was stopped.
-    learner: `(training_set, steps=0) -> Learner`, how one model learns from
-      it; with `steps`, in epochs of no more than so many updates, for trials.
+    queried: the tools of the audited networks: what is queried, and how.
+    synthesize: from the private data to what the models learn from.
+    learner: how one model learns from it; see `MakeLearner`.
     statement: the formal guarantee of one model, None where there is none.
+    others: `(training_set) ->` networks by name, such as a teacher, which the
+      report sets beside the released one.
+    chosen_as: what the report calls private rows that are in
+      `TrainingSet.chosen`: "selected", "in the first images".
   """
 
-  engine: Engine
-  synthesize: Callable[..., TrainingSet]
-  learner: Callable[..., Learner]
+  queried: Engine
+  synthesize: Synthesize
+  learner: MakeLearner
   statement: PrivacyStatement | None = None
-
-  def learn(
-    self,
-    key: jax.Array,
-    training_set: TrainingSet,
-    checkpoints: Checkpoints | None = None,
-    on_epoch: Callable[[EpochReport], None] | None = None,
-  ) -> EnsembleState:
-    """Trains all shadow models; see `syndata_jax.ensemble.train`."""
-    return train(
-      self.engine.layout,
-      self.learner(training_set),
-      key,
-      training_set,
-      checkpoints,
-      on_epoch,
-    )
+  others: Callable[[TrainingSet], dict[str, Queried]] = no_others
+  chosen_as: str = "selected"
 
 
 def private_data(
-  key: jax.Array, private: Private, workspace: Workspace | None = None
+  key: jax.Array, private: Private, workspace: Workspace
 ) -> TrainingSet:
   """The default `synthesize`: the private data itself, nothing hidden."""
   del key, workspace
-  return TrainingSet(private.images, private.labels, private.members)
+  return TrainingSet(None, None, private.members)

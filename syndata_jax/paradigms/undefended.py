@@ -3,9 +3,9 @@
 import dataclasses
 import functools
 
-from syndata_jax.ensemble import Engine, sgd
-from syndata_jax.ensemble.recipe import steps_per_epoch
-from syndata_jax.paradigms.interface import Paradigm, Private, private_data
+from syndata_jax.data.training_set import Private
+from syndata_jax.ensemble import Engine, sgd, steps_per_epoch
+from syndata_jax.paradigms.interface import Paradigm, private_data
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,56 @@
+"""What a run, or a stage of one, must have in common with another to go on.
+
+An identity is a dict ready for JSON. Two that differ are refused in one line
+that says in what.
+"""
+
+import hashlib
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from syndata_jax import __version__
+
+
+def circumstances() -> dict[str, Any]:
+  """What changes the numbers of a seed, beside settings and data."""
+  return {
+    "version": __version__,
+    "prng": str(jax.config.jax_default_prng_impl),
+    "partitionable": bool(jax.config.jax_threefry_partitionable),
+    "float64": bool(jax.config.jax_enable_x64),
+  }
+
+
+def digest(*arrays: np.ndarray | None) -> str:
+  """A short digest of arrays, their types and shapes."""
+  whole = hashlib.sha256()
+  for array in arrays:
+    if array is None:
+      whole.update(b"none")
+      continue
+    whole.update(f"{array.dtype}{array.shape}".encode())
+    whole.update(np.ascontiguousarray(array).data)
+  return whole.hexdigest()[:16]
+
+
+def differences(
+  there: Mapping[str, Any],
+  here: Mapping[str, Any],
+  same: Callable[[Any, Any], bool] = operator.eq,
+) -> list[str]:
+  """Says of each field that differs what it is there and here.
+
+  Args:
+    there: the stored identity.
+    here: that of this run.
+    same: whether two values of one field count as equal.
+  """
+  return [
+    f"{name} is {there.get(name)!r} there and {here.get(name)!r} here"
+    for name in sorted(there.keys() | here.keys())
+    if not same(there.get(name), here.get(name))
+  ]
