@@ -61,6 +61,11 @@ class TrainingSet(NamedTuple):
     return self.images.shape[1]
 
   @property
+  def nbytes(self) -> int:
+    """Of images and labels."""
+    return sum(a.nbytes for a in (self.images, self.labels) if a is not None)
+
+  @property
   def num_models(self) -> int:
     """M, of a set that has entered."""
     per_model = self.images if self.members is None else self.members

@@ -27,7 +27,7 @@ class Shards:
   def save(self, number: int, outputs: dict[str, Any]) -> None:
     """Writes the shard of a round; the list that makes it sound comes last."""
     self.folder.mkdir(parents=True, exist_ok=True)
-    path, listed = self._paths(number)
+    path, listed = self.paths(number)
     listed.unlink(missing_ok=True)
     with files.write_stream(path) as stream:
       np.savez(stream, allow_pickle=False, **dict(named_leaves(outputs)))
@@ -35,7 +35,7 @@ class Shards:
 
   def sound(self, number: int) -> bool:
     """Whether the shard of a round is complete and undamaged."""
-    path, listed = self._paths(number)
+    path, listed = self.paths(number)
     if not path.is_file() or not listed.is_file():
       return False
     return listed.read_text() == _digest(path)
@@ -43,7 +43,7 @@ class Shards:
   def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
     """The shards in their order, arrays by path such as `images`."""
     for number in range(1, self.number + 1):
-      with np.load(self._paths(number)[0], allow_pickle=False) as archive:
+      with np.load(self.paths(number)[0], allow_pickle=False) as archive:
         yield dict(archive)
 
   def load(self, name: str) -> np.ndarray:
@@ -64,7 +64,8 @@ class Shards:
     assert whole is not None
     return whole
 
-  def _paths(self, number: int) -> tuple[pathlib.Path, pathlib.Path]:
+  def paths(self, number: int) -> tuple[pathlib.Path, pathlib.Path]:
+    """The file of a shard, and the list of its digest."""
     stem = self.folder / f"{number:05d}"
     return stem.with_suffix(".npz"), stem.with_suffix(".npz.sha256")
 

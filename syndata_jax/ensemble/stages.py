@@ -34,6 +34,7 @@ class Round(NamedTuple):
   of: int  # rounds of the whole stage
   seconds: float  # wall time; that of the first includes compilation
   images: int  # presented to all models together
+  left: int  # images of the rounds to come
   metrics: dict[str, np.ndarray]  # f32[M] each
 
 
@@ -68,6 +69,11 @@ class Rounds(NamedTuple):
   images: Callable[[int], int] = lambda number: 0
   setting: str = "num_epochs"
   rate: str = "learning_rate"
+
+  def all_images(self, layout: Layout, first: int, last: int) -> int:
+    """Presented to all models from one round to another, both included."""
+    each = map(self.images, range(first, last + 1))
+    return layout.num_models * sum(each)
 
   def shapes(self) -> Any:
     """Of the states of all models, `jax.ShapeDtypeStruct` [M,...]."""
@@ -117,6 +123,7 @@ class Placed(NamedTuple):
   """A stage that can start: everything that it needs is on the devices."""
 
   layout: Layout  # with as many models at once as the memory allows
+  program: Callable  # of one model: (state, (own, fed), shared) -> ...
   init: jax.stages.Wrapped  # (None, own, shared) -> states
   run: jax.stages.Wrapped  # (states, (own, fed), shared) -> what a round gives
   own: Any  # placed
@@ -151,7 +158,8 @@ def place(layout: Layout, rounds: Rounds) -> Placed:
     return one.compile(program, donate=True).lower(states, data, shared)
 
   layout = memory.fitted(layout, lower)
-  return Placed(layout, fresh, layout.compile(program, donate=True), own, shared)
+  run = layout.compile(program, donate=True)
+  return Placed(layout, program, fresh, run, own, shared)
 
 
 def repeat(
@@ -213,10 +221,11 @@ def repeat(
       metrics = layout.gather(metrics)
       seconds = time.perf_counter() - start
       _check_finite(rounds, number, metrics)
-      images = layout.num_models * rounds.images(number)
+      images = rounds.all_images(layout, number, number)
+      left = rounds.all_images(layout, number + 1, last)
       # Reported first: a run killed in between repeats the round and its
       # report.
-      on_round(Round(stage, number, last, seconds, images, metrics))
+      on_round(Round(stage, number, last, seconds, images, left, metrics))
       if shards:
         outputs = layout.gather(outputs)
         if hosts.is_lead():

@@ -12,7 +12,7 @@ from typing import Any
 from syndata_jax.ensemble import Engine
 from syndata_jax.errors import UserError
 from syndata_jax.data.training_set import Private
-from syndata_jax.paradigms.interface import Paradigm
+from syndata_jax.paradigms.interface import Paradigm, Queried
 
 NAMES = ("coreset", "distillation", "dpsgd", "undefended")
 
@@ -58,6 +58,7 @@ __all__ = [
   "NAMES",
   "Paradigm",
   "Private",
+  "Queried",
   "alternatives",
   "create",
   "options_type",

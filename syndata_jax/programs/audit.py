@@ -19,11 +19,13 @@ from absl import flags
 from ml_collections import config_flags
 from rich.console import Console
 
-from syndata_jax import __version__
+from syndata_jax import files
 from syndata_jax.attack import load_predictions
 from syndata_jax.ensemble.layout import AXES
 from syndata_jax.errors import UserError
+from syndata_jax.identity import circumstances
 from syndata_jax.programs import dry_run, judge, settings, shadows
+from syndata_jax.programs.plan import make_plan
 from syndata_jax.programs.start import start
 from syndata_jax.programs.workdir import open_workdir
 
@@ -66,13 +68,8 @@ def main() -> None:
   if _PREDICTIONS.value is not None:
     workdir = _take_in(pathlib.Path(_PREDICTIONS.value), _WORKDIR.value)
   else:
-    workdir = shadows.train_and_query(
-      _settings(),
-      _WORKDIR.value,
-      _DATA_DIR.value,
-      _DEVICE_AXIS.value,
-      console,
-    )
+    plan = make_plan(_settings(), _DATA_DIR.value, _DEVICE_AXIS.value)
+    workdir = shadows.train_and_query(plan, _WORKDIR.value, console)
   judge.judge(workdir, console)
 
 
@@ -91,13 +88,10 @@ def _take_in(predictions: pathlib.Path, path: str) -> pathlib.Path:
   """Opens a workdir for logits that came from elsewhere."""
   load_predictions(predictions)  # refused before anything is written
   digest = hashlib.sha256(predictions.read_bytes()).hexdigest()
-  identity = {"predictions": digest, "version": __version__}
-  workdir = open_workdir(path, identity)
+  workdir = open_workdir(path, {"predictions": digest} | circumstances())
   copy = workdir / "predictions.npz"
   if not copy.exists():
-    part = copy.with_suffix(".part")
-    part.write_bytes(predictions.read_bytes())
-    part.replace(copy)
+    files.write(copy, predictions.read_bytes())
   return workdir
 
 

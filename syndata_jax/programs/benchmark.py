@@ -24,7 +24,7 @@ from rich.console import Console
 from syndata_jax import benchmarks
 from syndata_jax.errors import UserError
 from syndata_jax.programs.start import start
-from syndata_jax.programs.workdir import write_json, write_text
+from syndata_jax.files import write, write_json
 
 _SUITE = flags.DEFINE_enum(
   "suite", "all", [*benchmarks.SUITES, "all"], "What to measure."
@@ -94,7 +94,7 @@ def _write(
     "suites": {name: suite.to_json() for name, suite in suites.items()},
   }
   write_json(out / "benchmark.json", record)
-  write_text(out / "benchmark.md", benchmarks.render(machine, found))
+  write(out / "benchmark.md", benchmarks.render(machine, found))
   part = out / "benchmark.png.part"
   part.write_bytes(benchmarks.png(machine, found))
   part.replace(out / "benchmark.png")

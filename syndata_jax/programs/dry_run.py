@@ -4,36 +4,40 @@ Nothing is written but the cache of compiled programs, from which the audit
 itself then starts at once.
 """
 
+import pathlib
+import tempfile
 import time
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
 from syndata_jax import attack, keys
-from syndata_jax.attack import PredictionFile, Predictions
-from syndata_jax.data import augmentation
-from syndata_jax.data.training_set import TrainingSet
-from syndata_jax.ensemble import Round, Workspace, memory
-from syndata_jax.ensemble.predict import batch_size, querying
-from syndata_jax.ensemble.train import prepare
+from syndata_jax.attack import PredictionFile
+from syndata_jax.data.training_set import TrainingSet, enter
+from syndata_jax.ensemble import memory
+from syndata_jax.ensemble.predict import images_at_once, query_program
+from syndata_jax.ensemble.rehearsal import Estimate, Rehearsal
 from syndata_jax.keys import stream
+from syndata_jax.paradigms import Queried
 from syndata_jax.programs.plan import Plan, flops_per_image, make_plan
+from syndata_jax.programs.query import Ask, query
 from syndata_jax.programs.settings import Settings
+from syndata_jax.programs.shadows import FINAL
 from syndata_jax.reporting import Stage, render_stages
 from syndata_jax.reporting.formats import counted, duration
-
-_ROUNDS = 3  # of each stage of `synthesize`
-_STEPS = 8  # of the trial, for each model
-_SECONDS = 5.0  # the trial is repeated for as long
 
 
 def dry_run(
   settings: Settings, data_dir: str | None, device_axis: str, console: Console
 ) -> None:
   """Predicts every stage of the audit, and prints it.
+
+  Args:
+    settings: of the audit.
+    data_dir: where the data set's own files are.
+    device_axis: how models are split over devices.
+    console: where to.
 
   Raises:
     UserError: settings or data are not right, or a device's memory is too
@@ -44,149 +48,119 @@ def dry_run(
   loaded = Stage(
     "data", time.perf_counter() - start, plan.private.images.nbytes
   )
-  key = jax.random.key(settings.seed)
-  with memory.exhaustion(plan.engine.layout):
-    training_set, synthesized = _synthesize(plan, stream(key, "synthesize"))
-    trained, state = _train(plan, settings, key, training_set)
-    queried, views = _query(plan, settings, state)
-  stages = [loaded, *synthesized, trained, queried, _attack(plan, views)]
-  devices = plan.engine.layout.devices
+  key, flops = jax.random.key(settings.seed), flops_per_image(plan)
+  devices = plan.paradigm.queried.layout.devices
+  with (
+    tempfile.TemporaryDirectory() as folder,
+    console.status("Compiling, and timing a few steps"),
+  ):
+    rehearsal = Rehearsal(pathlib.Path(folder))
+    training_set, rest = _synthesize(plan, stream(key, "synthesize"), rehearsal)
+    state = rehearsal.train(
+      FINAL,
+      plan.paradigm.queried.layout,
+      plan.paradigm.learner,
+      stream(key, "learn"),
+      training_set,
+    )
+    released = plan.paradigm.learner(training_set).release(state)
+    queried, answers = _query(plan, released, training_set, flops)
+  *synthesized, final = rehearsal.estimates
+  trained = _stage(final, final.images * flops)
+  stages = [loaded, *map(_stage, synthesized), rest, trained, queried]
   render_stages(
-    stages,
+    [*stages, _attack(answers)],
     f"{len(devices)} x {devices[0].device_kind}",
     memory.capacity(devices[0]),
     console,
   )
 
 
-def _synthesize(plan: Plan, key: jax.Array) -> tuple[TrainingSet, list[Stage]]:
-  """A trial of every stage of it, and what each will take in full."""
-  rounds: dict[str, list[Round]] = {}
-
-  def on_round(done: Round) -> None:
-    rounds.setdefault(done.stage, []).append(done)
-
+def _synthesize(
+  plan: Plan, key: jax.Array, rehearsal: Rehearsal
+) -> tuple[TrainingSet, Stage]:
+  """The set, and the stage of what is not done in rounds, and so in full."""
   start = time.perf_counter()
-  workspace = Workspace(on_round=on_round, trial=_ROUNDS)
-  training_set = plan.paradigm.synthesize(key, plan.private, workspace)
-  seconds = time.perf_counter() - start
-  stages, models = [], plan.engine.layout.num_models
-  for name, done in rounds.items():
-    first, *rest = (each.seconds for each in done)
-    steady, of = float(np.median(rest or [first])), done[0].of
-    note = f"{counted(of, 'round')} of {duration(steady)} after the first"
-    stages.append(
-      Stage(name, first + (of - 1) * steady, None, models, note=note)
-    )
-  # What is not done in rounds was done in full.
-  seconds -= sum(each.seconds for done in rounds.values() for each in done)
-  size = training_set.images.nbytes
-  return training_set, [*stages, Stage("synthesize", seconds, size)]
+  training_set = plan.paradigm.synthesize(key, plan.private, rehearsal)
+  seconds = time.perf_counter() - start - rehearsal.spent()
+  entered = enter(training_set, plan.private)
+  return entered, Stage("synthesize", seconds, entered.nbytes)
 
 
-def _train(
-  plan: Plan, settings: Settings, key: jax.Array, training_set: TrainingSet
-) -> tuple[Stage, Any]:
-  """The stage, and an ensemble to query."""
-  engine, learner = plan.engine, plan.paradigm.learner(training_set)
-  layout, key = engine.layout, stream(key, "learn")
-  start = time.perf_counter()
-  run, fresh, _, own, pool = prepare(layout, learner, key, training_set)
-  state = layout.place(fresh())
-  compiled = run.lower(state, own, pool).compile()
-  first = time.perf_counter() - start
-  # The audit will find the program in the cache.
-  start = time.perf_counter()
-  run, *_ = prepare(layout, learner, key, training_set)
-  run.lower(state, own, pool).compile()
-  again = time.perf_counter() - start
-
-  # The same epoch, but shorter.
-  trial = plan.paradigm.learner(training_set, steps=_STEPS)
-  run, _, _, own, pool = prepare(layout, trial, key, training_set)
-  step = run.lower(state, own, pool).compile()
-  taken: list[float] = []
-  while len(taken) < 2 or sum(taken) < _SECONDS:
-    start = time.perf_counter()
-    state, metrics = step(state, own, pool)
-    jax.block_until_ready((state, metrics))
-    taken.append(time.perf_counter() - start)
-  epoch = float(np.median(taken)) * learner.images / trial.images
-  seconds = again + learner.num_epochs * epoch
-  images = layout.num_models * learner.images * learner.num_epochs
-  stage = Stage(
-    "train",
-    seconds,
-    memory.compiled_bytes(compiled),
-    layout.num_models,
-    images * flops_per_image(settings, plan),
-    f"compiled in {duration(first)}, which the audit takes from the cache;"
-    f" then {counted(learner.num_epochs, 'epoch')} of {duration(epoch)};"
-    f" {counted(layout.chunk, 'model')} at once on each device",
+def _stage(estimate: Estimate, flops: float = 0.0) -> Stage:
+  note = (
+    f"compiled in {duration(estimate.compilation)}, which the audit takes from"
+    f" the cache; then {counted(estimate.rounds, 'round')} of"
+    f" {duration(estimate.round)};"
+    f" {counted(estimate.chunk, 'model')} at once on each device"
   )
-  return stage, learner.finish(layout.gather(state))
+  return Stage(
+    estimate.stage,
+    estimate.seconds,
+    estimate.memory,
+    estimate.models,
+    flops,
+    note,
+  )
 
 
 def _query(
-  plan: Plan, settings: Settings, state: Any
-) -> tuple[Stage, tuple[int, int]]:
-  """The stage, and (views, logits) of an audited image."""
-  split, engine, layout = plan.split, plan.paradigm.engine, plan.engine.layout
-  recipe = engine.recipe
-  one = augmentation.audit_views(
-    jnp.asarray(plan.private.images[:1]), recipe.shift, recipe.flip
+  plan: Plan, released: dict, training_set: TrainingSet, flops: float
+) -> tuple[Stage, PredictionFile]:
+  """The stage, and predictions of the right shapes."""
+  engine, models = plan.paradigm.queried, plan.settings.num_models
+  seconds, largest, asked = 0.0, 0, 0
+  random = keys.generator(0, "dry_run")
+
+  def timed(networks: Queried) -> Ask:
+    placed = networks.engine.layout.place(networks.variables)
+
+    def ask(images: np.ndarray) -> np.ndarray:
+      nonlocal seconds, largest, asked
+      taken, size = _ask_once(networks, placed, images)
+      seconds += taken
+      largest, asked = max(largest, size), asked + len(images)
+      shape = models, len(images), plan.dataset.num_classes
+      return random.normal(size=shape).astype(np.float32)
+
+    return ask
+
+  others = plan.paradigm.others(training_set)
+  answers = query(
+    plan,
+    timed(Queried(engine, released)),
+    training_set,
+    {name: timed(other) for name, other in others.items()},
   )
-  views = one.shape[1]
-  counts = [
-    views * len(split.canary_index),
-    views * len(split.average_index),
-    len(plan.dataset.test_images),
-  ]
-  seconds, largest = 0.0, 0
-  for count in filter(None, counts):
-    batch = batch_size(count)
-    images = layout.replicate(np.resize(one[0], (batch, *one.shape[2:])))
-    placed = layout.place(state)
-    start = time.perf_counter()
-    lowered = querying(engine).lower(placed, None, images)
-    query = lowered.compile()
-    seconds += time.perf_counter() - start
-    jax.block_until_ready(query(placed, None, images))
-    start = time.perf_counter()
-    layout.gather(query(placed, None, images))
-    seconds += (time.perf_counter() - start) * -(-count // batch)
-    largest = max(largest, memory.compiled_bytes(query) or 0)
-  stage = Stage(
-    "query",
-    seconds,
-    largest,
-    layout.num_models,
-    layout.num_models * sum(counts) * flops_per_image(settings, plan) / 3,
-    f"{counted(views, 'view')} of each audited image",
-  )
-  return stage, (views, plan.dataset.num_classes)
+  views = answers.canaries.logits.shape[2]
+  note = f"{counted(views, 'view')} of each audited image"
+  operations = models * asked * flops / 3  # of prediction alone
+  return Stage("query", seconds, largest, models, operations, note), answers
 
 
-def _attack(plan: Plan, logits_of_an_image: tuple[int, int]) -> Stage:
-  """The attack itself, on random logits: its time depends on sizes alone."""
-  draw = keys.generator(0, "dry_run")
-  split = plan.split
-
-  def random(index: np.ndarray, membership: np.ndarray) -> Predictions:
-    logits = draw.normal(size=(*membership.shape, *logits_of_an_image))
-    return Predictions(
-      logits.astype(np.float32), split.labels[index], membership
-    )
-
-  file = PredictionFile(
-    random(split.canary_index, split.membership),
-    random(split.average_index, split.average_membership)
-    if len(split.average_index)
-    else None,
-    None,
-  )
+def _ask_once(
+  networks: Queried, placed: dict, images: np.ndarray
+) -> tuple[float, int]:
+  """Seconds that all images will take, and bytes on a device."""
+  layout, size = networks.engine.layout, images_at_once(len(images))
+  part = layout.replicate(np.resize(images, (size, *images.shape[1:])))
   start = time.perf_counter()
-  attack.attack(file)
+  wrapped = query_program(networks.engine, placed, part)
+  program = wrapped.lower(placed, None, part).compile()
+  compilation = time.perf_counter() - start
+  jax.block_until_ready(program(placed, None, part))
+  start = time.perf_counter()
+  layout.gather(program(placed, None, part))
+  once = time.perf_counter() - start
+  total = compilation + once * -(-len(images) // size)
+  return total, memory.compiled_bytes(program) or 0
+
+
+def _attack(answers: PredictionFile) -> Stage:
+  """The attack itself, on random logits: its time depends on sizes alone."""
+  start = time.perf_counter()
+  attack.attack(answers)
   # Logits and scores are kept in float64 beside the float32 of the file.
-  sizes = [p.logits.nbytes for p in (file.canaries, file.average) if p]
-  return Stage("attack", time.perf_counter() - start, 3 * sum(sizes))
+  populations = filter(None, (answers.canaries, answers.average))
+  size = sum(each.logits.nbytes for each in populations)
+  return Stage("attack", time.perf_counter() - start, 3 * size)

@@ -7,7 +7,8 @@ from typing import Any
 from syndata_jax.attack import EpsilonBound
 from syndata_jax.errors import UserError
 from syndata_jax.privacy import PrivacyStatement
-from syndata_jax.programs.workdir import differences, read_json, write_json
+from syndata_jax.files import read_json, write_json
+from syndata_jax.identity import differences
 from syndata_jax.reporting import Guarantee
 
 _FILE = "privacy.json"

@@ -8,13 +8,10 @@ from rich.console import Console
 
 from syndata_jax import attack, reporting
 from syndata_jax.attack import EpsilonBound, PredictionFile, Predictions
+from syndata_jax.files import read_json, write, write_json
 from syndata_jax.programs import guarantee
-from syndata_jax.programs.workdir import (
-  read_json,
-  read_metrics,
-  write_json,
-  write_text,
-)
+from syndata_jax.programs.shadows import FINAL
+from syndata_jax.programs.workdir import read_metrics
 from syndata_jax.reporting.formats import counted
 
 
@@ -37,7 +34,7 @@ def judge(workdir: pathlib.Path, console: Console) -> None:
   promised = guarantee.promised(statement, bound)
   training = training_summary(workdir, file)
   report = reporting.render_text(found, training, promised)
-  write_text(workdir / "report.txt", report)
+  write(workdir / "report.txt", report)
   _draw(workdir, file, training)
   reporting.render(found, training, console, promised)
   console.print(f"Everything is in {workdir}", highlight=False)
@@ -49,7 +46,7 @@ def training_summary(
   workdir: pathlib.Path, file: PredictionFile
 ) -> dict[str, Any] | None:
   """What training cost and achieved; None for logits from elsewhere."""
-  epochs = read_metrics(workdir)
+  epochs = [each for each in read_metrics(workdir) if each["stage"] == FINAL]
   if not epochs or file.test_accuracy is None:
     return None
   config = read_json(workdir / "config.json")
@@ -63,7 +60,11 @@ def training_summary(
     "paradigm": config["paradigm"],
     "model": config["model"],
     "canary_kind": config["canary_kind"],
-    "num_epochs": config["num_epochs"],
+    "num_epochs": epochs[-1]["of"],
+    "chosen_as": machine["chosen_as"],
+    "other_accuracy": {
+      name: accuracy.tolist() for name, (_, accuracy) in file.others.items()
+    },
     "device": f"{machine['devices']} x {machine['device']}",
     "test_accuracy": file.test_accuracy.tolist(),
     "hours": seconds * machine["devices"] / 3600,

@@ -8,41 +8,57 @@ from flax import linen as nn
 
 from syndata_jax import data, models, paradigms
 from syndata_jax.data import AuditSplit, Dataset, augmentation
-from syndata_jax.ensemble import Engine, Recipe, make_layout, memory
+from syndata_jax.ensemble import Engine, Recipe, make_layout
 from syndata_jax.ensemble.flops import training_flops
-from syndata_jax.errors import UserError
+from syndata_jax.errors import UserError, prefixed
 from syndata_jax.programs.settings import Settings
 
 
 class Plan(NamedTuple):
   """An audit that has been checked and can start."""
 
+  settings: Settings
   dataset: Dataset
   split: AuditSplit
   private: paradigms.Private  # canaries planted
-  engine: Engine
   paradigm: paradigms.Paradigm
 
 
 def make_plan(
   settings: Settings, data_dir: str | None, device_axis: str
 ) -> Plan:
-  """Loads the data, draws the split, builds the network: checks everything."""
+  """Loads the data, and plans the audit of them; see `plan_for`."""
   dataset = data.load(settings.dataset, data_dir)
+  return plan_for(settings, dataset, data_dir, device_axis)
+
+
+def plan_for(
+  settings: Settings,
+  dataset: Dataset,
+  data_dir: str | None = None,
+  device_axis: str = "shard_map",
+) -> Plan:
+  """Draws the split, builds the network: checks everything.
+
+  Args:
+    settings: of the audit.
+    dataset: to audit.
+    data_dir: where files of other sources are, such as those of canaries.
+    device_axis: how models are split over devices.
+
+  Raises:
+    UserError: settings or data are not right.
+  """
   dataset = data.subset(dataset, settings.num_train, settings.seed)
   split = make_split(settings, dataset)
   engine = make_engine(settings, dataset, device_axis)
-  if not settings.performance.chunk:
-    engine = _fitted(engine, dataset)
   outside = None
   if settings.canary_kind == "out_of_distribution":
     shape, source = dataset.train_images.shape[1:], settings.canary_source
-    try:
+    with prefixed(f"canary_source={source!r}"):
       outside = data.outside_images(
         settings.num_canaries, shape, settings.seed, source, data_dir
       )
-    except UserError as error:
-      raise UserError(f"canary_source={source!r}: {error}") from error
   images = data.plant(
     dataset.train_images, split, settings.canary_kind, settings.seed, outside
   )
@@ -56,7 +72,7 @@ def make_plan(
   paradigm = paradigms.create(
     settings.paradigm, engine, settings.options, private
   )
-  return Plan(dataset, split, private, engine, paradigm)
+  return Plan(settings, dataset, split, private, paradigm)
 
 
 def make_split(settings: Settings, dataset: Dataset) -> AuditSplit:
@@ -95,30 +111,21 @@ def make_engine(
     mean=dataset.mean,
     std=dataset.std,
     dtype=dtype,
-    microbatch=performance.microbatch,
+    name=settings.model,
+    options=settings.model_options,
   )
 
 
-def flops_per_image(settings: Settings, plan: Plan) -> float:
+def flops_per_image(plan: Plan) -> float:
   """Floating-point operations to train the network on one image."""
-  counted = models.create(
+  settings = plan.settings
+  network = models.create(
     settings.model,
     plan.dataset.num_classes,
     lowering="im2col",
     **settings.model_options,
   )
-  return training_flops(counted, plan.private.images.shape[1:])
-
-
-def _fitted(engine: Engine, dataset: Dataset) -> Engine:
-  """The engine with as many models at once as the device's memory holds."""
-  layout, images = engine.layout, dataset.train_images
-  capacity = memory.capacity(layout.devices[0])
-  if capacity is None:
-    return engine
-  needs = memory.footprint(engine, images.shape[1:])
-  layout = memory.fit(layout, needs, images.nbytes, capacity)
-  return engine._replace(layout=layout)
+  return training_flops(network, plan.private.images.shape[1:])
 
 
 def make_network(

@@ -12,17 +12,23 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from syndata_jax import paradigms
+from syndata_jax import paradigms, validate
 from syndata_jax.attack.validate import MIN_PER_SIDE
-from syndata_jax.errors import UserError
+from syndata_jax.ensemble import Recipe
+from syndata_jax.errors import UserError, prefixed
+from syndata_jax.identity import circumstances
 from syndata_jax.paradigms import undefended
 
 AUDITS = ("one_run", "shadow_models")
+PRECISIONS = ("bfloat16", "float32")
 
 
 @dataclasses.dataclass(frozen=True)
 class Performance:
   """Settings that change speed and memory, and results by rounding only.
+
+  A run keeps its precision, for bfloat16 rounds coarsely; the others may
+  change whenever it is started again.
 
   Attributes:
     precision: "float32" or "bfloat16" for the computation; parameters, norm
@@ -30,16 +36,21 @@ class Performance:
     chunk: models vmapped at once on a device; 0 for the backend's default.
     lowering: how the convolution of many models is computed, one of
       `syndata_jax.models.lowerings.NAMES`.
-    microbatch: examples whose gradients are held apart at once on each model,
-      where a paradigm does so (dpsgd); 0 for its own choice.
-    checkpoint_every: epochs between checkpoints.
+    checkpoint_every: rounds between checkpoints of a stage.
+
+  Raises:
+    UserError: another precision, or a number out of range.
   """
 
   precision: str = "float32"
   chunk: int = 0
   lowering: str = "auto"
-  microbatch: int = 0
   checkpoint_every: int = 10
+
+  def __post_init__(self):
+    with prefixed("performance"):
+      validate.one_of(PRECISIONS, precision=self.precision)
+      validate.at_least(1, checkpoint_every=self.checkpoint_every)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +82,9 @@ class Settings:
       `syndata_jax.paradigms.options_type` gives; in a config they stand
       beside the others.
     performance: see `Performance`.
+
+  Raises:
+    UserError: a value out of range.
   """
 
   dataset: str = "digits"
@@ -85,16 +99,29 @@ class Settings:
   seed: int = 0
   model: str = "resnet18"
   model_options: dict[str, Any] = dataclasses.field(default_factory=dict)
-  num_epochs: int = 200
-  batch_size: int = 256
-  learning_rate: float = 0.1
-  schedule: str = "step"
-  warmup_epochs: float = 1.0
-  momentum: float = 0.9
-  weight_decay: float = 5e-4
+  num_epochs: int = Recipe.num_epochs
+  batch_size: int = Recipe.batch_size
+  learning_rate: float = Recipe.learning_rate
+  schedule: str = Recipe.schedule
+  warmup_epochs: float = Recipe.warmup_epochs
+  momentum: float = Recipe.momentum
+  weight_decay: float = Recipe.weight_decay
   augment: bool = True
   options: Any = dataclasses.field(default_factory=undefended.Options)
   performance: Performance = Performance()
+
+  def __post_init__(self):
+    if not 0 <= self.seed < 2**32:
+      raise UserError(f"seed={self.seed}: must be 0 to 2**32 - 1")
+    validate.one_of(AUDITS, audit=self.audit)
+    if self.audit == "one_run":
+      object.__setattr__(self, "num_models", 1)
+      return
+    fewest = 2 * MIN_PER_SIDE
+    if self.num_models % 2 or self.num_models < fewest:
+      raise UserError(
+        f"num_models={self.num_models}: must be even and at least {fewest}"
+      )
 
 
 def defaults(paradigm: str = "undefended") -> ConfigDict:
@@ -146,32 +173,11 @@ def from_config(
   performance = Performance(
     **_checked(speed, _types(Performance), "performance.")
   )
-  settings = Settings(
+  return Settings(
     **{name: value for name, value in values.items() if name in shared},
     options=own(**{n: value for n, value in values.items() if n in special}),
     performance=performance,
   )
-  if not 0 <= settings.seed < 2**32:
-    raise UserError(f"seed={settings.seed}: must be 0 to 2**32 - 1")
-  fewest = 2 * MIN_PER_SIDE
-  if settings.audit not in AUDITS:
-    raise UserError(f"audit={settings.audit!r}: must be {' or '.join(AUDITS)}")
-  if settings.audit == "one_run":
-    settings = dataclasses.replace(settings, num_models=1)
-  elif settings.num_models % 2 or settings.num_models < fewest:
-    raise UserError(
-      f"num_models={settings.num_models}: must be even and at least {fewest}"
-    )
-  if performance.precision not in ("bfloat16", "float32"):
-    raise UserError(
-      f"performance.precision={performance.precision!r}: must be bfloat16 or"
-      " float32"
-    )
-  for name, least in (("checkpoint_every", 1), ("microbatch", 0)):
-    value = getattr(performance, name)
-    if value < least:
-      raise UserError(f"performance.{name}={value}: must be at least {least}")
-  return settings
 
 
 def _types(kind: type) -> dict[str, type]:
@@ -208,8 +214,9 @@ def _checked(
   return checked
 
 
-def mechanism(settings: Settings) -> dict[str, Any]:
-  """The fields that decide the result, as JSON-ready values."""
+def identity(settings: Settings) -> dict[str, Any]:
+  """What decides the numbers of a run, but its data, as JSON-ready values."""
   fields = dataclasses.asdict(settings)
-  del fields["performance"]
-  return fields | fields.pop("options")
+  precision = fields.pop("performance")["precision"]
+  own = fields.pop("options")
+  return fields | own | {"precision": precision} | circumstances()

@@ -3,145 +3,118 @@
 import pathlib
 
 import jax
-import numpy as np
 from rich.console import Console
 
-from syndata_jax import __version__, data
-from syndata_jax.attack import (
-  PredictionFile,
-  Predictions,
-  save_predictions,
-)
-from syndata_jax.data import augmentation
-from syndata_jax.data.training_set import TrainingSet
-from syndata_jax.ensemble import Checkpoints, memory, predict
+from syndata_jax import data, files
+from syndata_jax.attack import save_predictions
+from syndata_jax.data import AuditSplit
+from syndata_jax.ensemble import Round, Workspace, querier
 from syndata_jax.ensemble.flops import peak_flops
-from syndata_jax.ensemble.predict import accuracy
-from syndata_jax.ensemble.state import EnsembleState
-from syndata_jax.ensemble.train import EpochReport
+from syndata_jax.errors import UserError
 from syndata_jax.keys import stream
-from syndata_jax.programs import guarantee, synthetic
+from syndata_jax.paradigms import Queried
+from syndata_jax.programs import guarantee
 from syndata_jax.programs import workdir as workdirs
-from syndata_jax.programs.plan import Plan, flops_per_image, make_plan
-from syndata_jax.programs.settings import Settings, mechanism
-from syndata_jax.reporting import progress
-from syndata_jax.reporting.formats import counted
+from syndata_jax.programs.plan import Plan, flops_per_image
+from syndata_jax.programs.query import query
+from syndata_jax.programs.settings import identity
+from syndata_jax.programs.synthetic import synthesize
+from syndata_jax.reporting import stage_progress
+
+# The stage of the audited networks, and its folder in the workdir.
+FINAL = "ensemble"
 
 
-def train_and_query(
-  settings: Settings,
-  path: str,
-  data_dir: str | None,
-  device_axis: str,
-  console: Console,
-) -> pathlib.Path:
+def train_and_query(plan: Plan, path: str, console: Console) -> pathlib.Path:
   """Runs an audit up to `predictions.npz`, or as far as it is not yet there.
+
+  Args:
+    plan: the audit.
+    path: the workdir.
+    console: where to say how far it is.
 
   Returns:
     The workdir.
 
   Raises:
-    UserError: settings, data or workdir are not right; nothing was written.
+    UserError: the workdir is not right, and nothing was written; or a stage
+      cannot go on.
   """
-  plan = make_plan(settings, data_dir, device_axis)
-  identity = {
-    **mechanism(settings),
-    "data": workdirs.fingerprint(plan.dataset),
-    "version": __version__,
+  facts = identity(plan.settings) | {
+    "data": workdirs.fingerprint(plan.dataset)
   }
-  workdir = workdirs.open_workdir(path, identity)
+  workdir = workdirs.open_workdir(path, facts)
   guarantee.state(workdir, plan.paradigm.statement)
-  if not (workdir / "split.npz").exists():
-    data.save_split(workdir / "split.npz", plan.split)
-  if not (workdir / "predictions.npz").exists():
-    with memory.exhaustion(plan.engine.layout):
-      key = jax.random.key(settings.seed)
-      made = synthetic.synthesize(
-        plan,
-        stream(key, "synthesize"),
-        workdir,
-        settings.performance.checkpoint_every,
-        console,
-      )
-      _describe(plan, settings, workdir, made.seconds)
-      state = _train(plan, settings, made.training_set, workdir, console)
-      found = _query(plan, state, made.training_set)
-    save_predictions(workdir / "predictions.npz", found)
+  _keep_split(workdir / "split.npz", plan.split)
+  if (workdir / "predictions.npz").exists():
+    return workdir
+  key, every = jax.random.key(plan.settings.seed), plan.settings.performance
+  with stage_progress(console) as show:
+
+    def on_round(done: Round) -> None:
+      workdirs.add_metrics(workdir, done)
+      show(done)
+
+    synthesized = synthesize(
+      plan,
+      stream(key, "synthesize"),
+      workdir / "synthetic",
+      every.checkpoint_every,
+      on_round,
+    )
+    training_set = synthesized.training_set
+    _describe(plan, workdir, synthesized.seconds)
+    final = Workspace(workdir, on_round, every.checkpoint_every)
+    paradigm = plan.paradigm
+    state = final.train(
+      FINAL,
+      paradigm.queried.layout,
+      paradigm.learner,
+      stream(key, "learn"),
+      training_set,
+    )
+  released = paradigm.learner(training_set).release(state)
+  others = paradigm.others(training_set)
+  answers = query(
+    plan,
+    _ask(Queried(paradigm.queried, released)),
+    training_set,
+    {name: _ask(other) for name, other in others.items()},
+  )
+  save_predictions(workdir / "predictions.npz", answers)
   return workdir
 
 
-def _train(
-  plan: Plan,
-  settings: Settings,
-  training_set: TrainingSet,
-  workdir: pathlib.Path,
-  console: Console,
-) -> EnsembleState:
-  """Learns, with checkpoints, a progress bar and metrics."""
-  title = counted(settings.num_models, "model")
-  with progress(title, settings.num_epochs, console) as advance:
-
-    def on_epoch(report: EpochReport) -> None:
-      record = report._asdict() | {
-        "loss": float(report.loss.mean()),
-        "accuracy": float(report.accuracy.mean()),
-      }
-      workdirs.add_metrics(workdir, record)
-      advance(*record.values())
-
-    return plan.paradigm.learn(
-      stream(jax.random.key(settings.seed), "learn"),
-      training_set,
-      Checkpoints(workdir / "ensemble", settings.performance.checkpoint_every),
-      on_epoch,
-    )
+def _ask(networks: Queried):
+  return querier(networks.engine, networks.variables)
 
 
-def _describe(
-  plan: Plan, settings: Settings, workdir: pathlib.Path, seconds: float
-) -> None:
+def _keep_split(path: pathlib.Path, split: AuditSplit) -> None:
+  """Writes the split, or makes sure that the stored one is the same."""
+  if not path.exists():
+    data.save_split(path, split)
+    return
+  stored = data.load_split(path)
+  for name, there, here in zip(split._fields, stored, split, strict=True):
+    if there.shape != here.shape or (there != here).any():
+      raise UserError(
+        f"{path}: its {name} is not what the seed draws; restore the file, or"
+        " delete it to have it written again"
+      )
+
+
+def _describe(plan: Plan, workdir: pathlib.Path, seconds: float) -> None:
   """Notes what the report needs to know of the machine and the network."""
-  engine, devices = plan.engine, plan.engine.layout.devices
+  engine = plan.paradigm.queried
+  devices = engine.layout.devices
   peak = peak_flops(devices[0], engine.dtype)
   machine = {
     "device": devices[0].device_kind,
     "devices": len(devices),
     "precision": engine.dtype.name,
-    "training_flops_per_image": flops_per_image(settings, plan),
+    "training_flops_per_image": flops_per_image(plan),
     "peak_flops": peak,
     "synthesize_seconds": seconds,
+    "chosen_as": plan.paradigm.chosen_as,
   }
-  workdirs.write_json(workdir / "machine.json", machine)
-
-
-def _query(
-  plan: Plan, state: EnsembleState, training_set: TrainingSet
-) -> PredictionFile:
-  """Logits of the audited examples under every view, and test accuracy."""
-  split, engine = plan.split, plan.paradigm.engine
-  recipe = engine.recipe  # the attacker queries what training showed
-
-  def views(index: np.ndarray, membership: np.ndarray) -> Predictions:
-    images = np.asarray(
-      augmentation.audit_views(
-        plan.private.images[index], recipe.shift, recipe.flip
-      )
-    )  # [Q,A,H,W,C]
-    logits = predict(engine, state, images.reshape(-1, *images.shape[2:]))
-    logits = logits.reshape(logits.shape[0], *images.shape[:2], -1)
-    return Predictions(
-      np.moveaxis(logits, 0, 1), split.labels[index], membership
-    )
-
-  return PredictionFile(
-    canaries=views(split.canary_index, split.membership),
-    average=(
-      views(split.average_index, split.average_membership)
-      if len(split.average_index)
-      else None
-    ),
-    test_accuracy=accuracy(
-      engine, state, plan.dataset.test_images, plan.dataset.test_labels
-    ),
-    selected=synthetic.selected(training_set, split),
-  )
+  files.write_json(workdir / "machine.json", machine)

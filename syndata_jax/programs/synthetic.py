@@ -1,137 +1,153 @@
-"""The stage between private data and training: `synthetic/` in the workdir."""
+"""The stage between private data and training: `synthetic/` in the workdir.
 
-import io
-import os
+Only what is not in the private pool is kept: nothing of the private data
+themselves, the rows of a coreset, all of a distilled set. One file an array,
+read by parts where it is large, and a list of them that is written last.
+"""
+
+import hashlib
 import pathlib
 import time
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from rich.console import Console
 
-from syndata_jax.data import AuditSplit
-from syndata_jax.data.training_set import TrainingSet, Whitening
+from syndata_jax import files
+from syndata_jax.data.training_set import (
+  Private,
+  TrainingSet,
+  enter,
+  named_leaves,
+)
 from syndata_jax.ensemble import Round, Workspace
+from syndata_jax.ensemble.stages import OnRound
 from syndata_jax.errors import UserError
 from syndata_jax.programs.plan import Plan
-from syndata_jax.programs.workdir import read_json, write_json
-from syndata_jax.reporting import image_sheet, stage_progress
+from syndata_jax.reporting import image_sheet
 
-_FOLDER = "synthetic"
-_WHITENING = tuple(f"whitening_{name}" for name in Whitening._fields)
+_LIST = "training_set.json"
+_RELEASED = "released."
 
 
 class Synthesized(NamedTuple):
   """What the models learn from, and what making it took."""
 
-  training_set: TrainingSet
+  training_set: TrainingSet  # it has entered
   seconds: float
 
 
 def synthesize(
   plan: Plan,
   key: jax.Array,
-  workdir: pathlib.Path,
+  folder: pathlib.Path,
   every: int,
-  console: Console,
+  on_round: OnRound,
 ) -> Synthesized:
   """Runs the paradigm's first step, or reads what an earlier start made.
-
-  Only what is not in the private pool is kept: nothing of the private data
-  themselves, the rows of a coreset, all of a distilled set. Networks that a
-  paradigm trains on the way have their checkpoints beside it.
 
   Args:
     plan: the audit.
     key: of all draws of this stage.
-    workdir: the run's folder.
+    folder: for the set, and for the stages that make it.
     every: rounds between two checkpoints.
-    console: where to say how far it is.
+    on_round: is told of every round.
 
   Raises:
-    UserError: the file is damaged.
+    UserError: a stored set is damaged, or the paradigm's is refused; see
+      `data.training_set.enter`.
   """
-  path = workdir / _FOLDER / "training_set.npz"
-  if path.exists():
-    return _read(path, plan)
-  clock = path.with_name("spent.json")
-  before = read_json(clock)["seconds"] if clock.exists() else 0.0
+  private = plan.private
+  if (folder / _LIST).exists():
+    stored = _read(folder)
+    return stored._replace(training_set=enter(stored.training_set, private))
+  clock = folder / "spent.json"
+  before = files.read_json(clock)["seconds"] if clock.exists() else 0.0
   start = time.perf_counter()
   spent = lambda: before + time.perf_counter() - start
-  with stage_progress(console) as show:
 
-    def on_round(done: Round) -> None:
-      path.parent.mkdir(exist_ok=True)
-      write_json(clock, {"seconds": spent()})
-      show(*done)
+  def timed(done: Round) -> None:
+    folder.mkdir(exist_ok=True)
+    files.write_json(clock, {"seconds": spent()})
+    on_round(done)
 
-    workspace = Workspace(path.parent, on_round, every=every)
-    made = plan.paradigm.synthesize(key, plan.private, workspace)
-  found = Synthesized(made, spent())
-  if made.members is not plan.private.members:
-    _write(path, plan, found)
-  if made.images.dtype == np.float32:
-    _picture(path.with_name("first_model.png"), plan, made)
-  return found
-
-
-def selected(training_set: TrainingSet, split: AuditSplit) -> np.ndarray | None:
-  """bool[Q,M], which canaries each model's set was made from.
-
-  None where that is all of its data, or nothing that can be named.
-  """
-  if training_set.chosen is None:
-    return None
-  own = [np.isin(split.canary_index, rows) for rows in training_set.chosen]
-  return np.stack(own, axis=1)
+  workspace = Workspace(folder, timed, every)
+  training_set = plan.paradigm.synthesize(key, private, workspace)
+  entered = enter(training_set, private)
+  seconds = spent()
+  if not _is_private_pool(training_set, private):
+    _write(folder, training_set, seconds)
+  if training_set.images is not None:
+    pixels = plan.paradigm.pixels(entered, 0)
+    labels = entered.of_model(0)[1]
+    labels = labels.argmax(-1) if labels.ndim > 1 else labels
+    image_sheet(folder / "first_model.png", pixels, labels)
+  return Synthesized(entered, seconds)
 
 
-def _write(path: pathlib.Path, plan: Plan, made: Synthesized) -> None:
-  training_set = made.training_set
-  arrays: dict[str, Any] = training_set._asdict()
-  for name in ("images", "labels"):
-    if arrays[name] is getattr(plan.private, name):
-      del arrays[name]
-  whitening = arrays.pop("whitening")
-  if whitening is not None:
-    arrays |= zip(_WHITENING, whitening, strict=True)
-  arrays["seconds"] = made.seconds
-  content = io.BytesIO()
-  stored = {name: a for name, a in arrays.items() if a is not None}
-  np.savez(content, allow_pickle=False, **stored)
-  path.parent.mkdir(exist_ok=True)
-  part = path.with_suffix(".part")
-  part.write_bytes(content.getvalue())
-  os.replace(part, path)
+def _is_private_pool(training_set: TrainingSet, private: Private) -> bool:
+  """Whether nothing is in the set but each model's own members."""
+  images, labels, members, released, chosen = training_set
+  if not all(part is None for part in (images, labels, released, chosen)):
+    return False
+  return np.array_equal(members, private.members)
 
 
-def _picture(path: pathlib.Path, plan: Plan, training_set: TrainingSet) -> None:
-  """The first model's images, back from what the network reads to pixels."""
-  own = training_set.members[0]
-  images, labels = training_set.images[own], training_set.labels[own]
-  if labels.ndim > 1:
-    labels = labels.argmax(-1)
-  by = training_set.whitening
-  if by is None:
-    images = images * plan.engine.std + plan.engine.mean
-  else:
-    flat = images.reshape(len(images), -1)
-    flat = np.linalg.solve(by.matrix[0], flat.T).T + by.mean[0]
-    images = flat.reshape(images.shape)
-  image_sheet(path, images, labels)
+def _write(
+  folder: pathlib.Path, training_set: TrainingSet, seconds: float
+) -> None:
+  folder.mkdir(exist_ok=True)
+  arrays = {
+    name: array
+    for name, array in training_set._asdict().items()
+    if array is not None and name != "released"
+  }
+  for name, array in named_leaves(training_set.released or {}):
+    arrays[_RELEASED + name] = array
+  digests = {}
+  for name, array in arrays.items():
+    with files.write_stream(folder / f"{name}.npy") as stream:
+      np.save(stream, array, allow_pickle=False)
+    digests[name] = _digest(folder / f"{name}.npy")
+  files.write_json(folder / _LIST, {"seconds": seconds, "sha256": digests})
 
 
-def _read(path: pathlib.Path, plan: Plan) -> Synthesized:
+def _read(folder: pathlib.Path) -> Synthesized:
+  """What `_write` wrote; arrays are read from disk where they are used."""
+  listed = files.read_json(folder / _LIST)
   try:
-    with np.load(path, allow_pickle=False) as archive:
-      arrays: dict[str, Any] = dict(archive)
-    seconds = float(arrays.pop("seconds"))
-    if _WHITENING[0] in arrays:
-      arrays["whitening"] = Whitening(*(arrays.pop(n) for n in _WHITENING))
-    arrays.setdefault("images", plan.private.images)
-    arrays.setdefault("labels", plan.private.labels)
-    return Synthesized(TrainingSet(**arrays), seconds)
-  # Damaged bytes raise nearly anything.
-  except Exception as error:
-    raise UserError(f"{path}: damaged ({error}); delete it") from error
+    seconds, digests = float(listed["seconds"]), dict(listed["sha256"])
+  except (KeyError, TypeError, ValueError) as error:
+    raise UserError(f"{folder / _LIST}: damaged; delete {folder}") from error
+  fields: dict[str, Any] = dict.fromkeys(TrainingSet._fields)
+  for name, digest in digests.items():
+    array = _load(folder / f"{name}.npy", digest)
+    if not name.startswith(_RELEASED):
+      fields[name] = array
+      continue
+    *path, last = name.removeprefix(_RELEASED).split(".")
+    fields["released"] = node = fields["released"] or {}
+    for part in path:
+      node = node.setdefault(part, {})
+    node[last] = array
+  try:
+    return Synthesized(TrainingSet(**fields), seconds)
+  except TypeError as error:
+    raise UserError(f"{folder / _LIST}: damaged; delete {folder}") from error
+
+
+def _load(path: pathlib.Path, digest: str) -> np.ndarray:
+  try:
+    if _digest(path) != digest:
+      raise ValueError("its digest is another one")
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+  except (OSError, ValueError) as error:
+    raise UserError(
+      f"{path}: damaged ({error}); delete {path.parent / _LIST} to make the set"
+      " again"
+    ) from error
+
+
+def _digest(path: pathlib.Path) -> str:
+  with path.open("rb") as stream:
+    return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -2,15 +2,14 @@
 
 import hashlib
 import json
-import operator
-import os
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from syndata_jax import files, identity
 from syndata_jax.data import Dataset
+from syndata_jax.ensemble import Round
 from syndata_jax.errors import UserError
 
 
@@ -23,17 +22,16 @@ def fingerprint(dataset: Dataset) -> str:
     dataset.test_images,
     dataset.test_labels,
   ):
-    digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(np.ascontiguousarray(array).data)
   return digest.hexdigest()
 
 
-def open_workdir(path: str, identity: dict[str, Any]) -> pathlib.Path:
+def open_workdir(path: str, facts: dict[str, Any]) -> pathlib.Path:
   """Creates the folder of a run, or finds the one to continue.
 
   Args:
     path: the folder.
-    identity: JSON-ready fields that make a run what it is; kept in
-      `config.json`.
+    facts: the identity of the run, JSON-ready; kept in `config.json`.
 
   Raises:
     UserError: the folder cannot be written, or holds another run.
@@ -42,14 +40,14 @@ def open_workdir(path: str, identity: dict[str, Any]) -> pathlib.Path:
   config = workdir / "config.json"
   try:
     if config.exists():
-      _refuse_other(workdir, read_json(config), identity)
+      _refuse_other(workdir, files.read_json(config), facts)
     elif workdir.is_dir() and _foreign(workdir):
       raise UserError(
         f"--workdir={path}: holds files but no config.json; name a new folder"
       )
     else:
       workdir.mkdir(parents=True, exist_ok=True)
-      write_json(config, identity)
+      files.write_json(config, facts)
     _check_writable(workdir)
   except OSError as error:
     raise UserError(
@@ -60,7 +58,7 @@ def open_workdir(path: str, identity: dict[str, Any]) -> pathlib.Path:
 
 def _foreign(workdir: pathlib.Path) -> bool:
   """Whether there is more than a run leaves that was killed at its start."""
-  return any(path.name != "config.json.part" for path in workdir.iterdir())
+  return not all(map(files.is_unfinished, workdir.iterdir()))
 
 
 def _check_writable(workdir: pathlib.Path) -> None:
@@ -70,9 +68,13 @@ def _check_writable(workdir: pathlib.Path) -> None:
 
 
 def _refuse_other(
-  workdir: pathlib.Path, there: dict[str, Any], here: dict[str, Any]
+  workdir: pathlib.Path, there: Any, here: dict[str, Any]
 ) -> None:
-  differing = differences(there, here)
+  if not isinstance(there, dict):
+    raise UserError(f"{workdir / 'config.json'}: damaged; restore it")
+  # What JSON makes of this run's, such as lists of tuples.
+  here = json.loads(json.dumps(here))
+  differing = identity.differences(there, here)
   if differing:
     raise UserError(
       f"--workdir={workdir}: holds another run ({'; '.join(differing)});"
@@ -80,45 +82,8 @@ def _refuse_other(
     )
 
 
-def differences(
-  there: dict[str, Any],
-  here: dict[str, Any],
-  same: Callable[[Any, Any], bool] = operator.eq,
-) -> list[str]:
-  """Says of each field that differs what it is there and here."""
-  return [
-    f"{name} is {there.get(name)!r} there and {here.get(name)!r} here"
-    for name in sorted(there.keys() | here.keys())
-    if not same(there.get(name), here.get(name))
-  ]
-
-
-def read_json(path: pathlib.Path) -> dict[str, Any]:
-  """Reads a JSON object.
-
-  Raises:
-    UserError: the file is damaged.
-  """
-  try:
-    return json.loads(path.read_text(encoding="utf-8"))
-  except ValueError as error:
-    raise UserError(f"{path}: damaged ({error}); delete it") from error
-
-
-def write_json(path: pathlib.Path, value: Any) -> None:
-  """Writes JSON in one step: the file is whole or not there."""
-  write_text(path, json.dumps(value, indent=2) + "\n")
-
-
-def write_text(path: pathlib.Path, text: str) -> None:
-  """Writes text in one step: the file is whole or not there."""
-  part = path.with_name(path.name + ".part")
-  part.write_text(text, encoding="utf-8")
-  os.replace(part, path)
-
-
 def read_metrics(workdir: pathlib.Path) -> list[dict[str, Any]]:
-  """The records of `metrics.jsonl`, one an epoch; [] where there are none.
+  """The records of `metrics.jsonl`, one a round; [] where there are none.
 
   A line that was cut short ends them.
   """
@@ -134,8 +99,14 @@ def read_metrics(workdir: pathlib.Path) -> list[dict[str, Any]]:
   return records
 
 
-def add_metrics(workdir: pathlib.Path, record: dict[str, Any]) -> None:
-  """Adds the record of an epoch, replacing what a killed run left after it."""
-  kept = [r for r in read_metrics(workdir) if r["epoch"] < record["epoch"]]
-  lines = [json.dumps(r) + "\n" for r in [*kept, record]]
-  write_text(workdir / "metrics.jsonl", "".join(lines))
+def add_metrics(workdir: pathlib.Path, done: Round) -> None:
+  """Adds the record of a round, in the place of what a killed run left."""
+  means = {name: float(each.mean()) for name, each in done.metrics.items()}
+  record = done._asdict() | means
+  del record["metrics"], record["left"]
+  stale = lambda other: (
+    other["stage"] == done.stage and other["number"] >= done.number
+  )
+  records = [other for other in read_metrics(workdir) if not stale(other)]
+  lines = [json.dumps(each) + "\n" for each in [*records, record]]
+  files.write(workdir / "metrics.jsonl", "".join(lines))

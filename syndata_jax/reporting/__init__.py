@@ -2,7 +2,7 @@
 
 from syndata_jax.reporting.figures import loss_figure, roc_figure
 from syndata_jax.reporting.guarantee import Guarantee
-from syndata_jax.reporting.progress import progress, stage_progress
+from syndata_jax.reporting.progress import stage_progress
 from syndata_jax.reporting.sheet import image_sheet
 from syndata_jax.reporting.stages import Stage, render_stages
 from syndata_jax.reporting.table import render, render_text
@@ -12,7 +12,6 @@ __all__ = [
   "Stage",
   "image_sheet",
   "loss_figure",
-  "progress",
   "render",
   "render_stages",
   "render_text",

@@ -1,7 +1,8 @@
-"""How far a long stage is: a live bar, or now and then a line in a log."""
+"""How far long stages are: a live bar each, or now and then a line in a log."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any, Protocol
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -15,106 +16,81 @@ from rich.text import Text
 
 from syndata_jax.reporting.formats import duration, percent, throughput
 
-# advance(epochs_done, seconds, images, loss, accuracy)
-Advance = Callable[[int, float, int, float, float], None]
-
 _LINES = 10
 
 
-@contextmanager
-def progress(
-  description: str, total_epochs: int, console: Console
-) -> Iterator[Advance]:
-  """Shows a stage of many epochs while the block runs.
+class Done(Protocol):
+  """One round of a stage that is over, such as an epoch."""
 
-  In a terminal this is one live bar; elsewhere one plain line about every
-  tenth of the epochs, and one for the last, with the same numbers. Images per
-  second and time left come from the epochs reported so far, without the first
-  as soon as there is a second: it holds the compilation.
+  @property
+  def stage(self) -> str:
+    """Its name."""
+    ...
+
+  @property
+  def number(self) -> int:
+    """Of the round, since the start of the stage; 1 is the first."""
+    ...
+
+  @property
+  def of(self) -> int:
+    """Rounds of the whole stage."""
+    ...
+
+  @property
+  def seconds(self) -> float:
+    """What it took; the first one's include compilation."""
+    ...
+
+  @property
+  def images(self) -> int:
+    """Presented to all models together; 0 where a stage is not about them."""
+    ...
+
+  @property
+  def left(self) -> int:
+    """Images of the rounds to come."""
+    ...
+
+  @property
+  def metrics(self) -> Mapping[str, Any]:
+    """Of all models, [M] each; `accuracy` is a fraction."""
+    ...
+
+
+@contextmanager
+def stage_progress(console: Console) -> Iterator[Callable[[Done], None]]:
+  """Shows stages of many rounds, one after another, while the block runs.
+
+  In a terminal each is a live bar; elsewhere it is a plain line about every
+  tenth of its rounds, and one for the last, with the same numbers. Images per
+  second and time left come from the rounds of the stage reported so far,
+  without the first as soon as there is a second: it holds the compilation.
+  Where rounds differ in their images, the time left follows those.
 
   Args:
-    description: the name of the stage.
-    total_epochs: of the whole stage, at least 1.
     console: where to.
 
   Yields:
-    `advance(epochs_done, seconds, images, loss, accuracy)`, to be called after
-    each epoch: how many are done since the start of the stage (a resumed one
-    starts above 1), what this one took and presented, and its mean loss and
-    accuracy (a fraction).
-  """
-  live = console.is_interactive
-  measured: list[tuple[float, int]] = []
-  with _bar(console, disable=not live) as bar:
-    task = bar.add_task(description, total=total_epochs, numbers="")
-
-    def advance(
-      epochs_done: int,
-      seconds: float,
-      images: int,
-      loss: float,
-      accuracy: float,
-    ) -> None:
-      measured.append((seconds, images))
-      steady = measured[1:] or measured
-      spent = sum(seconds for seconds, _ in steady)
-      left = (total_epochs - epochs_done) * spent / len(steady)
-      numbers = ", ".join(
-        [
-          throughput(sum(images for _, images in steady) / spent),
-          f"{duration(left)} left",
-          f"loss {loss:.3g}",
-          f"accuracy {percent(accuracy)}",
-        ]
-      )
-      bar.update(task, completed=epochs_done, numbers=numbers)
-      if not live and _due(epochs_done, total_epochs):
-        console.print(
-          f"{description}: epoch {epochs_done}/{total_epochs}, {numbers}",
-          markup=False,
-          highlight=False,
-          soft_wrap=True,
-        )
-
-    yield advance
-
-
-@contextmanager
-def stage_progress(
-  console: Console,
-) -> Iterator[Callable[[str, int, int, float, float], None]]:
-  """Shows stages of many rounds, one after another, while the block runs.
-
-  The time left comes from the rounds of the stage reported so far, without the
-  first as soon as there is a second.
-
-  Args:
-    console: where to; as `progress`.
-
-  Yields:
-    `show(stage, number, of, seconds, loss)`, to be called after each round:
-    the name of its stage, its number and how many there are, what it took,
-    and its mean loss. Another name begins another bar.
+    `show(done)`, to be called after each round. A stage of another name begins
+    another bar.
   """
   live = console.is_interactive
   tasks: dict[str, TaskID] = {}
-  measured: dict[str, list[float]] = {}
+  measured: dict[str, list[tuple[float, int]]] = {}
   with _bar(console, disable=not live) as bar:
 
-    def show(
-      stage: str, number: int, of: int, seconds: float, loss: float
-    ) -> None:
+    def show(done: Done) -> None:
+      stage = done.stage
       if stage not in tasks:
-        tasks[stage] = bar.add_task(stage, total=of, numbers="")
+        tasks[stage] = bar.add_task(stage, total=done.of, numbers="")
         measured[stage] = []
-      measured[stage].append(seconds)
-      steady = measured[stage][1:] or measured[stage]
-      left = (of - number) * sum(steady) / len(steady)
-      numbers = f"{duration(left)} left, loss {loss:.3g}"
-      bar.update(tasks[stage], completed=number, numbers=numbers)
-      if not live and _due(number, of):
+      measured[stage].append((done.seconds, done.images))
+      numbers = _numbers(done, measured[stage])
+      bar.update(tasks[stage], completed=done.number, numbers=numbers)
+      if not live and _due(done.number, done.of):
         console.print(
-          f"{stage}: round {number}/{of}, {numbers}",
+          f"{stage}: round {done.number}/{done.of}, {numbers}",
           markup=False,
           highlight=False,
           soft_wrap=True,
@@ -123,9 +99,26 @@ def stage_progress(
     yield show
 
 
-def _due(epoch: int, total: int) -> bool:
-  """Whether this epoch crosses a tenth of the whole."""
-  return epoch * _LINES // total > (epoch - 1) * _LINES // total
+def _numbers(done: Done, measured: list[tuple[float, int]]) -> str:
+  steady = measured[1:] or measured
+  spent = sum(seconds for seconds, _ in steady)
+  images = sum(images for _, images in steady)
+  if images:
+    left = done.left * spent / images
+    parts = [throughput(images / spent), f"{duration(left)} left"]
+  else:
+    left = (done.of - done.number) * spent / len(steady)
+    parts = [f"{duration(left)} left"]
+  for name, values in done.metrics.items():
+    mean = float(values.mean())
+    shown = percent(mean) if name == "accuracy" else f"{mean:.3g}"
+    parts.append(f"{name} {shown}")
+  return ", ".join(parts)
+
+
+def _due(number: int, of: int) -> bool:
+  """Whether this round crosses a tenth of the whole."""
+  return number * _LINES // of > (number - 1) * _LINES // of
 
 
 class _Bar(Progress):
@@ -138,7 +131,7 @@ class _Bar(Progress):
         yield Text(task.fields["numbers"], style="dim")
 
 
-def _bar(console, disable):
+def _bar(console: Console, disable: bool) -> _Bar:
   return _Bar(
     TextColumn("{task.description}", markup=False),
     BarColumn(bar_width=None),

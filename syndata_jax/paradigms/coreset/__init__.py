@@ -10,16 +10,15 @@ import functools
 import jax
 import numpy as np
 
-from syndata_jax.data.training_set import TrainingSet
-from syndata_jax.ensemble import Engine, Workspace, sgd
-from syndata_jax.ensemble.recipe import steps_per_epoch
+from syndata_jax.data.training_set import Private, TrainingSet, private_set
+from syndata_jax.ensemble import Engine, Workspace, sgd, steps_per_epoch
 from syndata_jax.keys import stream
 from syndata_jax.paradigms.coreset.budget import groups, quotas
 from syndata_jax.paradigms.coreset.forgetting import forgetting_counts
 from syndata_jax.paradigms.coreset.judging import judge
 from syndata_jax.paradigms.coreset.options import METHODS, Options
 from syndata_jax.paradigms.coreset.ranking import highest, random_orders
-from syndata_jax.paradigms.interface import Paradigm, Private, private_data
+from syndata_jax.paradigms.interface import Paradigm
 
 __all__ = [
   "METHODS",
@@ -50,7 +49,7 @@ def select(
   options: Options,
   key: jax.Array,
   private: Private,
-  workspace: Workspace = Workspace(),  # noqa: B008, immutable
+  workspace: Workspace,
 ) -> TrainingSet:
   """The private pool, with fewer rows for each model.
 
@@ -62,15 +61,15 @@ def select(
     options: method and size.
     key: root of every draw of the selection.
     private: of all models.
-    workspace: keeps the selection networks.
+    workspace: runs the selection networks.
 
   Returns:
-    The pool as it is, `members` i32[M,m] ascending; `chosen` is the same.
+    Rows of the private pool, `members` i32[M,m] ascending; `chosen` is the
+    same.
 
   Raises:
     UserError: see `make`.
   """
-  everything = private_data(key, private)
   members, quota = private.members, quotas(options, private)
   group, scores = groups(options, private), np.zeros(members.shape, np.float32)
   if options.method != "random":
@@ -78,12 +77,12 @@ def select(
       engine,
       options,
       stream(key, "selection"),
-      everything,
+      private_set(private),
       group,
       int(quota.max()),
       workspace,
     )
   order = random_orders(stream(key, "ties"), *members.shape)
   each = zip(members, scores, group, quota, order, strict=True)
-  kept = np.stack([own[highest(*of_model)] for own, *of_model in each])
-  return everything._replace(members=kept, chosen=kept)
+  chosen = np.stack([rows[highest(*of_model)] for rows, *of_model in each])
+  return TrainingSet(None, None, chosen, chosen=chosen)

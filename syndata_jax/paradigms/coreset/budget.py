@@ -7,9 +7,9 @@ counts differ, so that nothing is ragged.
 
 import numpy as np
 
+from syndata_jax.data.training_set import Private
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms.coreset.options import Options
-from syndata_jax.paradigms.interface import Private
 
 
 def groups(options: Options, private: Private) -> np.ndarray:

@@ -6,24 +6,26 @@ nothing was right before the first meeting. Source: Toneva et al., arXiv
 1812.05159, section 3.1.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from syndata_jax.data.training_set import TrainingSet
-from syndata_jax.ensemble import Engine, Learner, sgd
-from syndata_jax.ensemble.epoch import (
+from syndata_jax import validate
+from syndata_jax.ensemble import (
+  Engine,
+  Learner,
   Own,
   Pool,
   make_step,
-  mean,
+  sgd,
   shuffled_batches,
+  steps_per_epoch,
 )
-from syndata_jax.ensemble.recipe import optimizer, steps_per_epoch
-from syndata_jax.ensemble.state import ModelState
-from syndata_jax.errors import UserError
+from syndata_jax.ensemble.recipe import optimizer
+from syndata_jax.ensemble.sgd import ModelState, means
 from syndata_jax.keys import stream
 
 CONVENTIONS = ("max", "zero")
@@ -42,15 +44,6 @@ class Recorded(NamedTuple):
 
   model: ModelState
   history: History
-
-
-def check_convention(never_learned: str) -> None:
-  """Raises UserError unless the name is one of `CONVENTIONS`."""
-  if never_learned not in CONVENTIONS:
-    raise UserError(
-      f"never_learned={never_learned!r}: must be one of"
-      f" {', '.join(CONVENTIONS)}"
-    )
 
 
 def forgetting_counts(
@@ -94,44 +87,61 @@ def meet(history: History, right: jax.Array) -> History:
 
 def counts(history: History, meetings: int, never_learned: str) -> jax.Array:
   """The score f32[...,N] of a history; see `forgetting_counts`."""
-  check_convention(never_learned)
+  validate.one_of(CONVENTIONS, never_learned=never_learned)
   unlearned = meetings if never_learned == "max" else 0
   return jnp.where(history.learned, history.events, unlearned).astype(
     jnp.float32
   )
 
 
-def recording_sgd(engine: Engine, training_set: TrainingSet) -> Learner:
+def recording_sgd(
+  engine: Engine, training_set: TrainingSet, steps: int = 0
+) -> Learner:
   """SGD by the engine's recipe on untouched images, with a history.
 
   The trained state is a `Recorded` whose history has a place for each of the
   model's members, in their order.
 
+  Args:
+    engine: network and recipe.
+    training_set: a pool with rows.
+    steps: of an epoch, where it is to be shorter, for a trial.
+
   Raises:
     UserError: a batch larger than one model's data.
   """
-  plain, size = sgd(engine, training_set), training_set.members.shape[1]
+  plain, size = sgd(engine, training_set, steps), training_set.size
   batch = engine.recipe.batch_size
-  steps = steps_per_epoch(engine.recipe, size)
+  whole = steps_per_epoch(engine.recipe, size)
+  steps = min(steps or whole, whole)
   untouched = lambda key, images, index: images[index]
   update = make_step(engine, optimizer(engine.recipe, steps), untouched)
 
-  def init(key: jax.Array) -> Recorded:
-    return Recorded(plain.init(key), nothing_met(size))
+  def init(own: Own, pool: Pool) -> Recorded:
+    return Recorded(plain.init(own, pool), nothing_met(size))
 
-  def epoch(state: Recorded, own: Own, pool: Pool):
+  def epoch(
+    state: Recorded, own: Own, pool: Pool
+  ) -> tuple[Recorded, dict[str, jax.Array]]:
+    rows: Any = own.rows
     key = stream(own.key, "order")
     key = jax.random.fold_in(key, state.model.step // steps)
     places = shuffled_batches(key, jnp.arange(size), batch, steps)
-    model, found = lax.scan(
-      lambda model, batch: update(model, own.members[batch], own, pool),
+    model, metrics = lax.scan(
+      lambda model, batch: update(model, rows[batch], own, pool),
       state.model,
       places,
     )
     # Those who fill up the last batch have been met before in this epoch.
     met = places.reshape(-1)[:size]
-    first = found.correct.reshape(-1)[:size]
+    first = metrics["accuracy"].reshape(-1)[:size]
     now = jnp.zeros(size, bool).at[met].set(first)
-    return Recorded(model, meet(state.history, now)), mean(found)
+    return Recorded(model, meet(state.history, now)), means(metrics)
 
-  return plain._replace(init=init, epoch=epoch, finish=lambda state: state)
+  identity = {**plain.identity, "recorded": "answers"}
+  return plain._replace(
+    init=init,
+    epoch=epoch,
+    release=lambda state: plain.release(state.model),
+    identity=identity,
+  )

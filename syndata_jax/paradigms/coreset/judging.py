@@ -11,20 +11,24 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from syndata_jax import models
 from syndata_jax.data.training_set import TrainingSet
-from syndata_jax.ensemble import Engine, Workspace, sgd
-from syndata_jax.ensemble.epoch import Own, Pool
-from syndata_jax.ensemble.state import variables
-from syndata_jax.ensemble.train import model_keys
-from syndata_jax.keys import stream
+from syndata_jax.ensemble import (
+  Engine,
+  Own,
+  Pool,
+  Workspace,
+  over_members,
+  sgd,
+  variables,
+)
+from syndata_jax.keys import model_keys, stream
 from syndata_jax.paradigms.coreset import greedy
 from syndata_jax.paradigms.coreset.forgetting import counts, recording_sgd
 from syndata_jax.paradigms.coreset.options import Options
-from syndata_jax.paradigms.coreset.outputs import outputs, over_members
-from syndata_jax.paradigms.coreset.scores import SCORES
+from syndata_jax.paradigms.coreset.scores import SCORES, Outputs
 
 
 def judge(
@@ -34,7 +38,7 @@ def judge(
   training_set: TrainingSet,
   group: np.ndarray,
   picks: int,
-  workspace: Workspace = Workspace(),  # noqa: B008, immutable
+  workspace: Workspace,
 ) -> np.ndarray:
   """The score of every member, the mean over the selection networks.
 
@@ -45,7 +49,7 @@ def judge(
     training_set: the private data.
     group: i32[M,n], of each member.
     picks: the most that any group of any model keeps.
-    workspace: keeps the networks in training.
+    workspace: runs the networks' training.
 
   Returns:
     f32[M,n], in the order of the members; the highest are to be kept.
@@ -60,24 +64,23 @@ def judge(
   )
   engine = engine._replace(recipe=recipe)
   forgetting = options.method == "forgetting"
-  learner = (recording_sgd if forgetting else sgd)(engine, training_set)
+  make_learner = partial(recording_sgd if forgetting else sgd, engine)
 
   def one_network(number: int) -> np.ndarray:
     key = jax.random.fold_in(stream(root, "network"), number)
     state: Any = workspace.train(
-      f"selection_{number}", engine.layout, learner, key, training_set
+      f"selection_{number}", engine.layout, make_learner, key, training_set
     )
     if forgetting:
       meetings = options.epochs
       return np.asarray(counts(state.history, meetings, options.never_learned))
-    return _scored(
-      engine, options.method, key, variables(state), training_set, group, picks
-    )
+    judged = partial(_judged, engine, options.method)
+    return judged(key, variables(state), training_set, group, picks)
 
   return np.mean([one_network(i) for i in range(options.networks)], axis=0)
 
 
-def _scored(
+def _judged(
   engine: Engine,
   method: str,
   key: jax.Array,
@@ -86,12 +89,26 @@ def _scored(
   group: np.ndarray,
   picks: int,
 ) -> np.ndarray:
-  """The judgement of trained networks (their variables, leaves [M,...])."""
-  layout, num_groups = engine.layout, int(group.max()) + 1
+  """What trained networks say of the members of their models, f32[M,n].
 
-  def of_one(trained: Any, data: tuple[Own, jax.Array], pool: Pool):
-    own, group = data
-    look = partial(outputs, engine, trained)
+  Args:
+    engine: of the networks.
+    method: one of `SCORES`, or a greedy one.
+    key: of the first picks.
+    trained: variables of all models, leaves [M,...].
+    training_set: the private data.
+    group: i32[M,n].
+    picks: the most that any group keeps.
+  """
+  num_groups = int(group.max()) + 1
+
+  def of_one(data: tuple[Any, Own, jax.Array], pool: Pool) -> jax.Array:
+    trained, own, group = data
+
+    def look(images: jax.Array) -> Outputs:
+      images = engine.normalise(images)
+      return Outputs(*models.outputs(engine.model, trained, images))
+
     if method in SCORES:
       score = SCORES[method]
       return over_members(lambda x, y: score(look(x), y), own, pool)
@@ -100,14 +117,7 @@ def _scored(
       return greedy.herding(embedding, group, num_groups, picks)
     return greedy.k_center(own.key, embedding, group, num_groups, picks)
 
-  keys = model_keys(stream(key, "first pick"), layout.num_models)
-  own = Own(keys, jnp.asarray(training_set.members))
-  pool = Pool(
-    jnp.asarray(training_set.images), jnp.asarray(training_set.labels)
-  )
-  found = layout.compile(of_one)(
-    layout.place(trained),
-    layout.place((own, jnp.asarray(group))),
-    layout.replicate(pool),
-  )
-  return layout.gather(found)
+  keys = model_keys(stream(key, "first pick"), engine.layout.num_models)
+  own = Own(keys, training_set.members)
+  pool = Pool(training_set.images, training_set.labels)
+  return engine.layout.map(of_one, (trained, own, group), pool)

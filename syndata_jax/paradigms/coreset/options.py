@@ -3,8 +3,9 @@
 import dataclasses
 from typing import ClassVar, NamedTuple
 
+from syndata_jax import validate
 from syndata_jax.errors import UserError
-from syndata_jax.paradigms.coreset.forgetting import check_convention
+from syndata_jax.paradigms.coreset.forgetting import CONVENTIONS
 
 
 class Published(NamedTuple):
@@ -68,17 +69,14 @@ class Options:
   selection_networks: int = 0
 
   def __post_init__(self):
-    if self.method not in METHODS:
-      raise UserError(
-        f"method={self.method!r}: must be one of {', '.join(METHODS)}"
-      )
-    check_convention(self.never_learned)
-    for field in ("images_per_class", "selection_epochs", "selection_networks"):
-      value = getattr(self, field)
-      if value < 0:
-        raise UserError(f"{field}={value}: must not be negative")
-    if not 0 <= self.fraction <= 1:
-      raise UserError(f"fraction={self.fraction:g}: must be in (0, 1]")
+    validate.one_of(METHODS, method=self.method)
+    validate.one_of(CONVENTIONS, never_learned=self.never_learned)
+    validate.not_negative(
+      images_per_class=self.images_per_class,
+      selection_epochs=self.selection_epochs,
+      selection_networks=self.selection_networks,
+    )
+    validate.within(0, 1, fraction=self.fraction)
     if (self.fraction > 0) == (self.images_per_class > 0):
       raise UserError(
         f"fraction={self.fraction:g}, images_per_class={self.images_per_class}:"

@@ -1,13 +1,9 @@
 """From scores to the examples that are kept."""
 
-from functools import partial
-
 import jax
 import numpy as np
-from jax import lax
 
-from syndata_jax.ensemble.train import model_keys
-from syndata_jax.keys import stream
+from syndata_jax.keys import model_keys, stream
 
 
 def random_orders(key: jax.Array, num_models: int, size: int) -> np.ndarray:
@@ -17,8 +13,8 @@ def random_orders(key: jax.Array, num_models: int, size: int) -> np.ndarray:
   keep some canaries in every model and others in none.
   """
   keys = model_keys(stream(key, "order"), num_models)
-  shuffle = lambda key: jax.random.permutation(key, size)
-  return np.asarray(jax.jit(partial(lax.map, shuffle))(keys))
+  shuffle = jax.jit(lambda key: jax.random.permutation(key, size))
+  return np.stack([np.asarray(shuffle(key)) for key in keys])
 
 
 def highest(
@@ -38,5 +34,7 @@ def highest(
     int[sum of quota], ascending.
   """
   ranked = order[np.argsort(-scores[order], kind="stable")]
-  kept = [ranked[group[ranked] == g][:number] for g, number in enumerate(quota)]
-  return np.sort(np.concatenate(kept))
+  highest_of_each = [
+    ranked[group[ranked] == g][:number] for g, number in enumerate(quota)
+  ]
+  return np.sort(np.concatenate(highest_of_each))

@@ -8,12 +8,13 @@ arXiv 2204.13650.
 
 import functools
 
+from syndata_jax.data.training_set import Private
 from syndata_jax.ensemble import Engine
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms.dpsgd.clipping import clipped_gradient
 from syndata_jax.paradigms.dpsgd.learner import private_sgd, refuse_batch_norm
 from syndata_jax.paradigms.dpsgd.options import Options, mechanism
-from syndata_jax.paradigms.interface import Paradigm, Private, private_data
+from syndata_jax.paradigms.interface import Paradigm, private_data
 from syndata_jax.privacy import dp_sgd_statement
 
 __all__ = ["Options", "clipped_gradient", "make", "mechanism"]

@@ -1,5 +1,6 @@
 """DP-SGD of one model: Poisson batches, clipped sums, noise, an average."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,15 +11,14 @@ from jax import lax
 
 from syndata_jax.data import augmentation
 from syndata_jax.data.training_set import TrainingSet
-from syndata_jax.ensemble import Engine, Learner
-from syndata_jax.ensemble import state as states
-from syndata_jax.ensemble.epoch import Metrics, Own, Pool
+from syndata_jax.ensemble import Engine, Learner, Own, Pool, data
 from syndata_jax.ensemble.recipe import optimizer
-from syndata_jax.ensemble.state import ModelState
+from syndata_jax.ensemble.sgd import Metrics, means
+from syndata_jax.ensemble.sgd import init as fresh_model
 from syndata_jax.errors import UserError
 from syndata_jax.keys import stream
 from syndata_jax.paradigms.dpsgd.clipping import Clipped, clipped_sum
-from syndata_jax.paradigms.dpsgd.options import Options, steps_per_epoch
+from syndata_jax.paradigms.dpsgd.options import Options, expected_steps
 from syndata_jax.privacy import SubsampledGaussian
 
 # Enough to keep a device busy; more only takes memory.
@@ -39,8 +39,8 @@ def private_sgd(
   options: Options,
   mechanism: SubsampledGaussian,
   training_set: TrainingSet,
-  method: str = "auto",
   steps: int = 0,
+  method: str = "auto",
 ) -> Learner:
   """Learning with the guarantee of `mechanism`.
 
@@ -48,53 +48,60 @@ def private_sgd(
     engine: network and recipe; the network must not mix examples.
     options: views and averaging.
     mechanism: sampler, noise and divisor, accounted together.
-    training_set: of all models.
-    method: of `clipping.METHODS`.
+    training_set: of all models; it has entered.
     steps: of an epoch, where it is to be shorter than the data, for a trial.
+    method: of `clipping.METHODS`.
 
   Raises:
     UserError: batch norm, or more steps than the mechanism accounts for.
   """
-  recipe = engine.recipe
-  examples = training_set.members.shape[1]
+  recipe, examples = engine.recipe, training_set.size
   if examples != mechanism.num_examples:
     raise ValueError(
       f"{examples} examples: {mechanism.num_examples} are accounted for"
     )
-  whole = steps_per_epoch(recipe, examples)
+  whole = expected_steps(recipe, examples)
   steps = min(steps or whole, whole)
   mechanism.refuse_more_steps(steps * recipe.num_epochs)
-  rule = optimizer(recipe, steps)
-  shape = training_set.images.shape[1:]
+  rule, shape = optimizer(recipe, steps), training_set.image_shape
   refuse_batch_norm(engine, shape)
-
-  def init(key: jax.Array) -> PrivateState:
-    fresh = states.init(key, engine.model, rule, shape)
-    return PrivateState(fresh.step, fresh.params, fresh.params, fresh.optimizer)
-
   step = _make_step(engine, options, mechanism, rule, method)
 
-  def epoch(state: PrivateState, own: Own, pool: Pool):
+  def init(own: Own, pool: Pool) -> PrivateState:
+    fresh = fresh_model(own.key, engine.model, rule, shape)
+    return PrivateState(fresh.step, fresh.params, fresh.params, fresh.optimizer)
+
+  def epoch(
+    state: PrivateState, own: Own, pool: Pool
+  ) -> tuple[PrivateState, Metrics]:
     state, metrics = lax.scan(
       lambda state, _: step(state, own, pool), state, length=steps
     )
-    return state, jax.tree.map(jnp.mean, metrics)
+    return state, means(metrics)
 
   views = steps * mechanism.expected_batch * options.augmentation_multiplicity
-  return Learner(recipe.num_epochs, views, init, epoch, _finish)
+  return Learner(
+    num_epochs=recipe.num_epochs,
+    images=lambda epoch: views,
+    init=init,
+    epoch=epoch,
+    release=lambda state: {"params": state.average, "batch_stats": {}},
+    identity=engine.identity
+    | dataclasses.asdict(options)
+    | dataclasses.asdict(mechanism),
+  )
 
 
-def microbatch_size(
-  engine: Engine, mechanism: SubsampledGaussian, views: int
-) -> int:
-  """Examples taken at once: the engine's number, or a rule.
+def microbatch_size(options: Options, mechanism: SubsampledGaussian) -> int:
+  """Examples taken at once: the number that was set, or a rule.
 
   The rule takes a quarter of the expected batch, so that little is computed
   for padding, but not more than 512 views.
   """
-  if engine.microbatch:
-    return min(engine.microbatch, mechanism.batch_size())
-  return max(1, min(mechanism.expected_batch // 4, _VIEWS_AT_ONCE // views))
+  if options.microbatch:
+    return min(options.microbatch, mechanism.batch_size())
+  most = _VIEWS_AT_ONCE // options.augmentation_multiplicity
+  return max(1, min(mechanism.expected_batch // 4, most))
 
 
 def refuse_batch_norm(engine: Engine, shape: tuple[int, ...]) -> None:
@@ -110,10 +117,6 @@ def refuse_batch_norm(engine: Engine, shape: tuple[int, ...]) -> None:
     )
 
 
-def _finish(state: PrivateState) -> ModelState:
-  return ModelState(state.step, state.average, {}, ())
-
-
 def _make_step(
   engine: Engine,
   options: Options,
@@ -122,42 +125,51 @@ def _make_step(
   method: str,
 ) -> Callable[[PrivateState, Own, Pool], tuple[PrivateState, Metrics]]:
   recipe, views = engine.recipe, options.augmentation_multiplicity
-  microbatch = microbatch_size(engine, mechanism, views)
+  microbatch = microbatch_size(options, mechanism)
 
-  def part(params, own: Own, pool: Pool, key, index, valid) -> Clipped:
-    rows = own.members[index]
+  def part(
+    params: Any,
+    own: Own,
+    pool: Pool,
+    key: jax.Array,
+    index: jax.Array,
+    valid: jax.Array,
+  ) -> Clipped:
+    pixels, labels, members = data(own, pool)
+    rows = members[index]
     images = augmentation.gather_augmented(
-      key, pool.images, jnp.repeat(rows, views), recipe.shift, recipe.flip
+      key, pixels, jnp.repeat(rows, views), recipe.shift, recipe.flip
     )
     return clipped_sum(
       engine,
       params,
       images.reshape(microbatch, views, *images.shape[1:]),
-      pool.labels[rows],
+      labels[rows],
       valid,
       mechanism.clip_norm,
       method,
     )
 
-  def step(state: PrivateState, own: Own, pool: Pool):
+  def step(
+    state: PrivateState, own: Own, pool: Pool
+  ) -> tuple[PrivateState, Metrics]:
     key = jax.random.fold_in(stream(own.key, "dpsgd"), state.step)
     index, padding = mechanism.sample(key, microbatch)
     drawn = (~padding).sum()
 
-    def add(number, carry):
+    def add(number: jax.Array, carry: tuple[Any, jax.Array]) -> Any:
       total, sums = carry
       cut = lambda a: lax.dynamic_slice_in_dim(
         a, number * microbatch, microbatch
       )
       views_key = jax.random.fold_in(stream(key, "augmentation"), number)
       valid = ~cut(padding)
-      found = part(state.params, own, pool, views_key, cut(index), valid)
-      means = jnp.stack([found.losses, found.correct])
-      sums += jnp.where(valid, means, 0).sum(1)
-      return jax.tree.map(jnp.add, total, found.total), sums
+      clipped = part(state.params, own, pool, views_key, cut(index), valid)
+      of_views = jnp.stack([clipped.losses, clipped.correct])
+      sums += jnp.where(valid, of_views, 0).sum(1)
+      return jax.tree.map(jnp.add, total, clipped.total), sums
 
-    none = jnp.zeros_like(drawn, shape=2, dtype=jnp.float32)
-    zeros = jax.tree.map(jnp.zeros_like, state.params), none
+    zeros = jax.tree.map(jnp.zeros_like, state.params), jnp.zeros(2)
     # Padding stands at the end; microbatches of nothing else are left out.
     total, sums = lax.fori_loop(0, -(-drawn // microbatch), add, zeros)
     update, opt_state = rule.update(
@@ -170,7 +182,7 @@ def _make_step(
     average = optax.incremental_update(params, state.average, 1 - decay)
     # These means are for the person who audits; they are not released.
     loss, correct = sums / jnp.maximum(drawn, 1)
-    metrics = Metrics(loss, correct)
+    metrics = {"loss": loss, "accuracy": correct}
     return PrivateState(state.step + 1, params, average, opt_state), metrics
 
   return step

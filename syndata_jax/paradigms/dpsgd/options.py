@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from typing import Any, ClassVar
 
+from syndata_jax import validate
 from syndata_jax.ensemble import Recipe
 from syndata_jax.errors import UserError
 from syndata_jax.privacy import SubsampledGaussian, calibrated
@@ -27,6 +28,8 @@ class Options:
       before clipping (De et al., arXiv 2204.13650, section 3.2).
     ema_decay: of the average over parameters that is released; it starts at
       (1 + t) / (10 + t). 0 to release the last parameters.
+    microbatch: examples whose gradients are held apart at once on each model;
+      0 for a quarter of the expected batch, at most 512 views.
   """
 
   ALTERNATIVES: ClassVar = (("epsilon", "noise_multiplier"),)
@@ -37,6 +40,7 @@ class Options:
   clip_norm: float = 1.0
   augmentation_multiplicity: int = 8
   ema_decay: float = 0.9999
+  microbatch: int = 0
 
   def __post_init__(self):
     if (self.epsilon > 0) == (self.noise_multiplier > 0):
@@ -44,13 +48,11 @@ class Options:
         f"epsilon={self.epsilon:g}, noise_multiplier={self.noise_multiplier:g}:"
         " set one of them above 0 and the other to 0"
       )
-    if self.augmentation_multiplicity < 1:
-      raise UserError(
-        f"augmentation_multiplicity={self.augmentation_multiplicity}: must be"
-        " at least 1"
-      )
-    if not 0 <= self.ema_decay < 1:
-      raise UserError(f"ema_decay={self.ema_decay}: must be in [0, 1)")
+    validate.at_least(
+      1, augmentation_multiplicity=self.augmentation_multiplicity
+    )
+    validate.within(0, 1, "[)", ema_decay=self.ema_decay)
+    validate.not_negative(microbatch=self.microbatch)
 
 
 @functools.lru_cache
@@ -76,7 +78,7 @@ def mechanism(
     "num_examples": num_examples,
     "expected_batch": recipe.batch_size,
     "clip_norm": options.clip_norm,
-    "steps": recipe.num_epochs * steps_per_epoch(recipe, num_examples),
+    "steps": recipe.num_epochs * expected_steps(recipe, num_examples),
     "delta": options.delta,
   }
   if options.epsilon > 0:
@@ -84,6 +86,6 @@ def mechanism(
   return SubsampledGaussian(noise_multiplier=options.noise_multiplier, **fields)
 
 
-def steps_per_epoch(recipe: Recipe, num_examples: int) -> int:
-  """Steps in which an example is drawn once on average, rounded."""
+def expected_steps(recipe: Recipe, num_examples: int) -> int:
+  """Steps of an epoch: an example is drawn in them once on average, rounded."""
   return max(1, round(num_examples / recipe.batch_size))
