@@ -23,3 +23,11 @@ def generator(seed: int, purpose: str) -> np.random.Generator:
 def stream(key: jax.Array, purpose: str) -> jax.Array:
   """The key of one purpose below `key`; fold a model id or a step in next."""
   return jax.random.fold_in(key, _tag(purpose))
+
+
+def host(key: jax.Array) -> np.random.Generator:
+  """A NumPy generator seeded by one typed key, for draws on the host.
+
+  The same on every machine: nothing is compiled.
+  """
+  return np.random.default_rng(np.asarray(jax.random.key_data(key)))

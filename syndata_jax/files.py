@@ -1,0 +1,84 @@
+"""Files that are there whole or not at all.
+
+What is written goes to an unfinished file beside its target, reaches the disk
+and then takes the target's name, in one step of the file system. Who reads a
+target therefore never sees a part of it, whenever the writer was killed. Equal
+content gives equal bytes.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import secrets
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from syndata_jax.errors import UserError
+
+Path = str | os.PathLike[str]
+
+_SUFFIX = ".unfinished"
+
+
+@contextlib.contextmanager
+def write_stream(path: Path) -> Iterator[BinaryIO]:
+  """An open file whose content becomes `path` when the block ends.
+
+      with files.write_stream(path) as stream:
+        np.savez(stream, **arrays)
+
+  What is written goes straight to disk: nothing is held in memory. If the block
+  raises, `path` stays as it was. Several processes may write one target; the
+  last to finish decides.
+
+  Yields:
+    A binary file, seekable.
+
+  Raises:
+    OSError: the folder cannot be written, or the disk is full.
+  """
+  target = pathlib.Path(path)
+  # Of its own for each writer: two of them must not share one. Beside the
+  # target, since a rename is atomic within one file system only.
+  token = f"{os.getpid()}-{secrets.token_hex(4)}"
+  unfinished = target.with_name(f".{target.name}.{token}{_SUFFIX}")
+  try:
+    with unfinished.open("xb") as stream:
+      yield stream
+      stream.flush()
+      os.fsync(stream.fileno())
+    os.replace(unfinished, target)
+  finally:
+    unfinished.unlink(missing_ok=True)
+
+
+def write(path: Path, content: bytes | str) -> None:
+  """Writes a file whole; text as UTF-8. Raises as `write_stream`."""
+  with write_stream(path) as stream:
+    stream.write(content.encode() if isinstance(content, str) else content)
+
+
+def write_json(path: Path, value: Any) -> None:
+  """Writes JSON whole, indented by two. Raises as `write_stream`."""
+  write(path, json.dumps(value, indent=2) + "\n")
+
+
+def read_json(path: Path) -> Any:
+  """The value in a JSON file.
+
+  Raises:
+    UserError: the file cannot be read, or is damaged.
+  """
+  try:
+    return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+  except OSError as error:
+    raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+  except ValueError as error:
+    raise UserError(f"{path}: damaged ({error}); delete it") from error
+
+
+def is_unfinished(path: Path) -> bool:
+  """Whether the name is that of a file whose writer was killed."""
+  name = pathlib.PurePath(path).name
+  return name.startswith(".") and name.endswith(_SUFFIX)
