@@ -13,7 +13,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from syndata_jax import paradigms
-from syndata_jax.attack.validate import MIN_PER_SIDE
+from syndata_jax.attack.checks import MIN_PER_SIDE
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms import undefended
 
