@@ -11,8 +11,10 @@ import json
 import os
 import pathlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
+
+import numpy as np
 
 from syndata_jax.errors import UserError
 
@@ -76,6 +78,35 @@ def read_json(path: Path) -> Any:
     raise UserError(f"{path}: cannot be read ({error.strerror})") from error
   except ValueError as error:
     raise UserError(f"{path}: damaged ({error}); delete it") from error
+
+
+def read_arrays(
+  path: Path, wanted: Callable[[str], bool] = lambda name: True
+) -> dict[str, np.ndarray]:
+  """The arrays of an .npz file, in its order; nothing in it is unpickled.
+
+  Args:
+    path: the file.
+    wanted: says by its name whether to read an array.
+
+  Raises:
+    UserError: the file cannot be read, is no .npz, is damaged, or a wanted
+      array holds objects.
+  """
+  try:
+    with pathlib.Path(path).open("rb") as stream:
+      archive = np.load(stream, allow_pickle=False)
+      return {name: archive[name] for name in archive.files if wanted(name)}
+  except OSError as error:
+    reason = error.strerror or type(error).__name__
+    raise UserError(f"{path}: {reason}: an .npz file needed") from error
+  # Damaged bytes raise nearly anything: the readers of zip archives, of array
+  # headers and of pickles (refused) each have their own exceptions.
+  except Exception as error:
+    raise UserError(
+      f"{path}: damaged, or not an .npz archive of plain arrays "
+      f"({type(error).__name__}): a file written by numpy.savez needed"
+    ) from error
 
 
 def is_unfinished(path: Path) -> bool:

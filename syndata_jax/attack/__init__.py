@@ -14,6 +14,7 @@ from syndata_jax.attack.epsilon import (
 from syndata_jax.attack.lira import lira
 from syndata_jax.attack.one_run import EpsilonBound, one_run_epsilon
 from syndata_jax.attack.predictions import (
+  OtherNetwork,
   PredictionFile,
   Predictions,
   load_predictions,
@@ -27,8 +28,11 @@ from syndata_jax.attack.roc import (
   roc_curve,
   tpr_at_fpr,
 )
-from syndata_jax.attack.scores import hinge_score, logit_score
-from syndata_jax.attack.threshold import global_threshold
+from syndata_jax.attack.scores import (
+  global_threshold,
+  hinge_score,
+  logit_score,
+)
 from syndata_jax.attack.variants import (
   Variant,
   headline,
@@ -41,6 +45,7 @@ __all__ = [
   "FPR_LEVELS",
   "EpsilonBound",
   "GuaranteeBroken",
+  "OtherNetwork",
   "PredictionFile",
   "Predictions",
   "RocCurve",

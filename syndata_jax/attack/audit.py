@@ -1,17 +1,23 @@
-"""The audit of one file of predictions: every attack, with error bars."""
+"""The audit of one file of predictions: every attack, with error bars.
+
+With one model there is nothing to compare it with, so no likelihood ratio: an
+example's score is what the model says about it, and intervals are over examples
+alone, since of the spread between models one model shows nothing. In return
+training costs 1/M of an audit with M shadow models.
+"""
+
+from typing import Any
 
 import numpy as np
 
 from syndata_jax import keys
 from syndata_jax.attack import bootstrap
 from syndata_jax.attack.epsilon import DEFAULT_DELTA, epsilon_lower_bound
-from syndata_jax.attack.one_run_audit import attack_one
 from syndata_jax.attack.predictions import PredictionFile, Predictions
 from syndata_jax.attack.selection import selection
 from syndata_jax.attack.variants import (
   Variant,
   headline,
-  headline_scores,
   variant_scores,
   variants,
 )
@@ -22,11 +28,11 @@ def attack(
   seed: int = 0,
   replicates: int = 500,
   delta: float = DEFAULT_DELTA,
-) -> dict:
+) -> dict[str, Any]:
   """Attacks the canaries and, where there is one, the average case.
 
-  With one model there is nothing to compare it with: the attack is then a
-  threshold, see `one_run_audit`, and membership must come from fair coins.
+  With one model the attack is a threshold, and membership must come from fair
+  coins: Steinke et al. (2023), see `one_run`.
 
   Args:
     file: predictions of one set of models; see `load_predictions`.
@@ -42,11 +48,12 @@ def attack(
     1. `headline` names the variant to quote, and `epsilon_bound` holds the
     `EpsilonBound` that its scores of the canaries give; `selection`, where
     models left out some of their own canaries, is that of `selection.py`.
-    `canaries`
-    and, if the file has it, `average` hold the sizes of the population,
-    `smallest_fpr` (one false positive), `attacks` (a record per variant, the
-    headline first) and `shuffled` (the headline on `shuffled` predictions:
-    what no leakage looks like at this size). Every figure is
+    `canaries` and, if the file has it, `average` hold the sizes of the
+    population, `smallest_fpr` (one false positive), `attacks` (a record per
+    variant, the headline first) and, of several models, `shuffled` (the
+    headline on `shuffled` predictions: what no leakage looks like at this
+    size). `others`, if the file has other networks, holds for each the record
+    of the headline on the canaries, under its name. Every figure is
     `{"value", "low", "high"}`, a fraction.
 
   Raises:
@@ -54,25 +61,27 @@ def attack(
       few replicates.
   """
   canaries = file.canaries
-  _, models, views, _ = canaries.logits.shape
-  if models == 1:
-    return attack_one(file, delta, seed, replicates)
-  scores = headline_scores(canaries)
+  quoted = headline(canaries)
+  scores = variant_scores(canaries, quoted)
   bound = epsilon_lower_bound(scores, canaries.membership, delta)
-  populations = {"canaries": canaries, "average": file.average}
-  apart = {}
-  if file.selected is not None:
-    apart["selection"] = selection(scores, canaries.membership, file.selected)
-  return {
-    "audit": "shadow_models",
-    "headline": headline(views)._asdict(),
+  one_run = _models(canaries) == 1
+  result: dict[str, Any] = {
+    "audit": "one_run" if one_run else "shadow_models",
+    "headline": quoted._asdict(),
     "epsilon_bound": bound._asdict(),
-    **apart,
-  } | {
-    name: _audit(predictions, name, seed, replicates)
-    for name, predictions in populations.items()
-    if predictions is not None
   }
+  if file.selected is not None and not one_run:
+    result["selection"] = selection(scores, canaries.membership, file.selected)
+  result["canaries"] = _audit(canaries, "canaries", seed, replicates)
+  if file.average is not None:
+    result["average"] = _audit(file.average, "average", seed, replicates)
+  if file.others:
+    draws = _draws(canaries, "canaries", seed, replicates)
+    result["others"] = {
+      name: _record(canaries._replace(logits=other.logits), quoted, draws)
+      for name, other in file.others.items()
+    }
+  return result
 
 
 def shuffled(
@@ -91,16 +100,14 @@ def shuffled(
 
 
 def _audit(
-  predictions: Predictions, name: str, seed: int, replicates: int
-) -> dict:
+  predictions: Predictions, population: str, seed: int, replicates: int
+) -> dict[str, Any]:
   """One population's part of the result."""
   examples, models, views, _ = predictions.logits.shape
-  generator = keys.generator(seed, f"attack/{name}/bootstrap")
-  draws = bootstrap.draw(examples, models, replicates, generator)
-  control = shuffled(predictions, seed, name)
+  draws = _draws(predictions, population, seed, replicates)
   members = int(np.sum(predictions.membership))
   nonmembers = examples * models - members
-  return {
+  record = {
     "examples": examples,
     "models": models,
     "views": views,
@@ -108,15 +115,30 @@ def _audit(
     "nonmembers": nonmembers,
     "smallest_fpr": 1 / nonmembers,
     "attacks": [
-      _record(predictions, variant, draws) for variant in variants(views)
+      _record(predictions, variant, draws) for variant in variants(predictions)
     ],
-    "shuffled": _record(control, headline(views), draws),
   }
+  if models > 1:
+    control = shuffled(predictions, seed, population)
+    record["shuffled"] = _record(control, headline(predictions), draws)
+  return record
+
+
+def _draws(
+  predictions: Predictions, population: str, seed: int, replicates: int
+) -> bootstrap.Draws:
+  generator = keys.generator(seed, f"attack/{population}/bootstrap")
+  examples, models = predictions.membership.shape
+  return bootstrap.draw(examples, models, replicates, generator)
 
 
 def _record(
   predictions: Predictions, variant: Variant, draws: bootstrap.Draws
-) -> dict:
+) -> dict[str, Any]:
   scores = variant_scores(predictions, variant)
   figures = bootstrap.intervals(scores, predictions.membership, draws)
   return variant._asdict() | figures
+
+
+def _models(predictions: Predictions) -> int:
+  return predictions.membership.shape[1]

@@ -15,7 +15,8 @@ examples, so rows are drawn one by one, not in pairs. Replicates are then less
 balanced than the split itself, which again widens the intervals.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,9 +36,16 @@ def draw(
   replicates: int,
   generator: np.random.Generator,
 ) -> Draws:
-  """Draws examples and models with replacement, `replicates` times."""
+  """Draws examples and models with replacement, `replicates` times.
 
-  def counts(size):
+  Args:
+    num_examples: Q, of the audit.
+    num_models: M.
+    replicates: R.
+    generator: of the draws; examples first.
+  """
+
+  def counts(size: int) -> np.ndarray:
     chance = np.full(size, 1 / size)
     return generator.multinomial(size, chance, replicates).astype(np.int32)
 
@@ -49,7 +57,7 @@ def intervals(
   membership: np.ndarray,
   draws: Draws,
   confidence: float = 0.95,
-) -> dict:
+) -> dict[str, Any]:
   """ROC figures of one attack with percentile intervals.
 
   Args:
@@ -93,14 +101,17 @@ def intervals(
   }
 
 
-def _figures(ranking, weights):
+def _figures(ranking: roc.Ranking, weights: np.ndarray) -> np.ndarray:
   """f64[L + 2]: the TPR at each level, AUC, balanced accuracy."""
   curve = ranking.curve(weights)
   tprs = curve.tpr_at(np.array(roc.FPR_LEVELS))
   return np.append(tprs, [curve.auc(), curve.balanced_accuracy()])
 
 
-def _with_both_classes(draws, membership):
+def _with_both_classes(
+  draws: Draws, membership: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+  """The replicates, i32[Q] and i32[M], that have a ROC curve."""
   members = ((draws.examples @ membership) * draws.models).sum(axis=1)
   usable = (members > 0) & (members < membership.size)
   return zip(draws.examples[usable], draws.models[usable], strict=True)

@@ -8,11 +8,12 @@ standard deviations are sample ones (ddof = 1), and the log-likelihoods of the
 views are averaged instead of modelled by one multivariate Gaussian.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
-from syndata_jax.attack import moments, validate
+from syndata_jax import validate
+from syndata_jax.attack import checks, moments
 
 Variance = Literal["per_example", "global"]
 
@@ -71,7 +72,11 @@ def lira(
   return ratio
 
 
-def _ratio(scores, membership, pooled):
+def _ratio(
+  scores: np.ndarray,
+  membership: np.ndarray,
+  pooled: tuple[np.ndarray, np.ndarray] | None,
+) -> np.ndarray:
   """The result for some of the examples, f64[Q, M]."""
   # Examples last: sizes, which all views share, then broadcast over rows.
   targets = np.ascontiguousarray(scores.transpose(1, 2, 0))  # [M, A, Q]
@@ -86,7 +91,9 @@ def _ratio(scores, membership, pooled):
   return ratio.mean(axis=1).T / 2
 
 
-def _fit(targets, chosen):
+def _fit(
+  targets: np.ndarray, chosen: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
   """Each target against the other chosen models.
 
   Leaving one out by subtracting it from a total loses all digits when the one
@@ -113,11 +120,11 @@ def _fit(targets, chosen):
   a, b, c = np.take_along_axis(targets, three, axis=0)
   pivot = np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
   gap = targets - pivot
-  kept = gap * chosen[:, None]
+  gap_of_chosen = gap * chosen[:, None]
   size = (others @ chosen)[:, None]
-  total = (others @ kept.reshape(models, -1)).reshape(gap.shape)
-  kept *= kept
-  squares = (others @ kept.reshape(models, -1)).reshape(gap.shape)
+  total = (others @ gap_of_chosen.reshape(models, -1)).reshape(gap.shape)
+  square_of_chosen = np.square(gap_of_chosen, out=gap_of_chosen)
+  squares = (others @ square_of_chosen.reshape(models, -1)).reshape(gap.shape)
   mean = total / size
   squares -= total * mean
   squares /= size - 1
@@ -125,7 +132,7 @@ def _fit(targets, chosen):
   return gap, squares
 
 
-def _pooled(scores, chosen):
+def _pooled(scores: np.ndarray, chosen: np.ndarray) -> np.ndarray:
   """Variance of all chosen scores but those of one model, f64[M, 1, 1]."""
   models = zip(scores.transpose(1, 0, 2), chosen.T, strict=True)
   sets = [moments.of(scores[rows]) for scores, rows in models]
@@ -133,11 +140,10 @@ def _pooled(scores, chosen):
   return np.reshape(rests, (-1, 1, 1))
 
 
-def _validate(scores, membership, variance):
-  if variance not in ("per_example", "global"):
-    raise ValueError(
-      f"variance is {variance!r}: 'per_example' or 'global' allowed"
-    )
+def _validate(
+  scores: np.ndarray, membership: np.ndarray, variance: str
+) -> None:
+  validate.one_of(get_args(Variance), variance=variance)
   if scores.ndim != 3 or scores.shape[:2] != membership.shape:
     raise ValueError(
       f"scores {scores.shape} and membership {membership.shape} do not match: "
@@ -145,4 +151,4 @@ def _validate(scores, membership, variance):
     )
   if not np.isfinite(scores).all():
     raise ValueError("scores hold a value that is not finite")
-  validate.both_sides(membership, "membership")
+  checks.both_sides(membership, "membership")

@@ -9,11 +9,12 @@ delta (Theorem 5.2), however much the canaries of one model depend on each
 other. So too many correct guesses refute the claim.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from syndata_jax import keys
+from syndata_jax import keys, validate
 
 # Fewer guesses than this refute nothing, even when all of them are correct.
 _MIN_GUESSES = 8
@@ -36,7 +37,6 @@ def one_run_epsilon(
   membership: np.ndarray,
   delta: float,
   confidence: float = 0.95,
-  gaussian: bool = False,
 ) -> EpsilonBound:
   """Bounds epsilon of one model from below.
 
@@ -55,11 +55,6 @@ def one_run_epsilon(
     membership: bool[Q].
     delta: of the claim, between 0 and 1.
     confidence: between 0.5 and 1.
-    gaussian: take training for as private as one Gaussian release
-      (Mahloujifar, Melis and Chaudhuri, "Auditing f-Differential Privacy in
-      One Run", 2024). Much closer where that holds, as it nearly does for
-      DP-SGD, but what it refutes is then the Gaussian curve, not the claim
-      alone: not for `check_claim`. Takes seconds for some hundred examples.
 
   Returns:
     The bound, for adding or removing one example.
@@ -69,11 +64,7 @@ def one_run_epsilon(
   """
   scores, membership = checked(scores, membership, 1, delta, confidence)
   return best_guesses(
-    attacks(scores, membership),
-    "add_or_remove_one",
-    delta,
-    confidence,
-    gaussian,
+    attacks(scores, membership), "add_or_remove_one", delta, confidence
   )
 
 
@@ -96,7 +87,6 @@ def best_guesses(
   neighbours: str,
   delta: float,
   confidence: float,
-  gaussian: bool = False,
 ) -> EpsilonBound:
   """The largest bound of several attacks, corrected for their number.
 
@@ -105,7 +95,6 @@ def best_guesses(
     neighbours: the relation between the two worlds of a coin.
     delta: of the claim.
     confidence: of the result.
-    gaussian: see `one_run_epsilon`.
   """
   coins = len(attacks[0][0])
   sizes = _sizes(coins)
@@ -113,9 +102,7 @@ def best_guesses(
   best = EpsilonBound(0.0, neighbours, delta, confidence, coins, 0, 0)
   for sure, right in attacks:
     right = right[_most_sure_first(sure)]
-    for guesses, epsilon in _refuted(
-      right, sizes, significance, delta, gaussian
-    ):
+    for guesses, epsilon in _refuted(right, sizes, significance, delta):
       if epsilon > best.epsilon:
         correct = int(right[:guesses].sum())
         best = best._replace(epsilon=epsilon, guesses=guesses, correct=correct)
@@ -129,7 +116,15 @@ def checked(
   delta: float,
   confidence: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """f64 scores and bool membership of `ndim` axes, or ValueError."""
+  """f64 scores and bool membership of `ndim` axes, or ValueError.
+
+  Args:
+    scores: real, finite, not empty.
+    membership: of the same shape.
+    ndim: how many axes they must have.
+    delta: between 0 and 1.
+    confidence: between 0.5 and 1.
+  """
   scores = np.asarray(scores, np.float64)
   membership = np.asarray(membership, bool)
   if scores.ndim != ndim or scores.shape != membership.shape or not scores.size:
@@ -139,14 +134,12 @@ def checked(
     )
   if not np.isfinite(scores).all():
     raise ValueError("scores hold a value that is not finite")
-  if not 0 < delta < 1:
-    raise ValueError(f"delta is {delta}: between 0 and 1 needed")
-  if not 0.5 < confidence < 1:
-    raise ValueError(f"confidence is {confidence}: between 0.5 and 1 needed")
+  validate.within(0, 1, "()", delta=delta)
+  validate.within(0.5, 1, "()", confidence=confidence)
   return scores, membership
 
 
-def _sizes(coins):
+def _sizes(coins: int) -> list[int]:
   """All, a half, a quarter, ..."""
   sizes = [coins]
   while sizes[-1] // 2 >= _MIN_GUESSES:
@@ -154,14 +147,24 @@ def _sizes(coins):
   return sizes
 
 
-def _most_sure_first(sure):
+def _most_sure_first(sure: np.ndarray) -> np.ndarray:
+  """i64[n], the guesses f64[n] in descending order."""
   # Ties in an order of their own: that of the rows may follow membership.
   shuffled = keys.generator(0, "attack/ties").permutation(len(sure))
   return shuffled[np.argsort(-sure[shuffled], kind="stable")]
 
 
-def _refuted(right, sizes, significance, delta, gaussian):
-  """Yields each number of guesses and the largest epsilon that it refutes."""
+def _refuted(
+  right: np.ndarray, sizes: list[int], significance: float, delta: float
+) -> Iterator[tuple[int, float]]:
+  """Yields each number of guesses and the largest epsilon that it refutes.
+
+  Args:
+    right: bool[n], whether each guess is right, the surest first.
+    sizes: numbers of guesses to try.
+    significance: of each test.
+    delta: of the claim.
+  """
   from jax_privacy import auditing
 
   if not right.any():
@@ -170,8 +173,9 @@ def _refuted(right, sizes, significance, delta, gaussian):
   # The auditor wants both kinds. A wrong coin that is never guessed can only
   # lower the bound.
   auditor = auditing.CanaryScoreAuditor(rank[right], np.append(rank[~right], 0))
-  test = auditor.epsilon_one_run_fdp if gaussian else auditor.epsilon_one_run
   for guesses in sizes:
     threshold = auditing.Explicit(rank[guesses - 1])
-    bound = test(significance, delta, threshold_strategy=threshold)
+    bound = auditor.epsilon_one_run(
+      significance, delta, threshold_strategy=threshold
+    )
     yield guesses, float(bound)

@@ -5,15 +5,15 @@ models elsewhere, so it is checked whole before anything is computed. Q
 examples, M models, A views (augmented queries), K classes.
 """
 
-import io
-import os
+import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-from etils import epath
 
-from syndata_jax.attack import validate
+from syndata_jax import files
+from syndata_jax.attack import checks
 from syndata_jax.errors import UserError
 
 
@@ -25,8 +25,15 @@ class Predictions(NamedTuple):
   membership: np.ndarray  # bool[Q, M], whether model m trained on example q
 
 
+class OtherNetwork(NamedTuple):
+  """What another network of each model says, such as a teacher."""
+
+  logits: np.ndarray  # f32[Q, M, A, K] of the canaries
+  test_accuracy: np.ndarray | None = None  # f32[M], fractions
+
+
 class PredictionFile(NamedTuple):
-  """The content of one `predictions.npz`; both populations share the models."""
+  """The content of one `predictions.npz`; all its parts share the models."""
 
   canaries: Predictions
   average: Predictions | None = None  # ordinary examples, correctly labelled
@@ -34,15 +41,18 @@ class PredictionFile(NamedTuple):
   # bool[Q, M], the canaries that each model learned from, where it left out
   # some of those that it owns.
   selected: np.ndarray | None = None
+  # Networks that the report sets beside the released ones, by name.
+  others: Mapping[str, OtherNetwork] = MappingProxyType({})
 
 
 _CANARIES = Predictions._fields
 _AVERAGE = tuple(f"average_{name}" for name in _CANARIES)
 _ACCURACY = "test_accuracy"
 _SELECTED = "selected"
+_OTHER = re.compile(r"other_(.*)_(logits|test_accuracy)", re.DOTALL)
 
 
-def load_predictions(path: str | os.PathLike) -> PredictionFile:
+def load_predictions(path: files.Path) -> PredictionFile:
   """Reads and checks a file of predictions; nothing in it is unpickled.
 
   Args:
@@ -55,11 +65,14 @@ def load_predictions(path: str | os.PathLike) -> PredictionFile:
       | `membership` | bool[Q, M], or 0 and 1 | at least 3 of each in a row |
       | `test_accuracy` | float[M], optional | fractions, 0..1 |
       | `selected` | bool[Q, M], optional | members only |
+      | `other_NAME_logits` | float[Q, M, A, K], optional | finite as f32 |
+      | `other_NAME_test_accuracy` | float[M], optional | fractions, 0..1 |
 
       and, optionally, the first three again with the prefix `average_`, for
       the same models and classes. Rows of membership need not be balanced;
       with one model, at least one member and one non-member are enough.
-      Other arrays are ignored.
+      `NAME` is any of a-z, 0-9 and _, once for each other network of the
+      models. Other arrays are ignored.
 
   Returns:
     The arrays as f32, i32 and bool, logits always with the axis of views.
@@ -67,10 +80,10 @@ def load_predictions(path: str | os.PathLike) -> PredictionFile:
   Raises:
     UserError: the file cannot be read, or an array in it breaks the table.
   """
-  return _checked(_read(path), path)
+  return _checked(files.read_arrays(path, _is_known), path)
 
 
-def save_predictions(path: str | os.PathLike, file: PredictionFile) -> None:
+def save_predictions(path: files.Path, file: PredictionFile) -> None:
   """Writes a file that `load_predictions` reads back equal.
 
   The file is there in full or not at all, and equal predictions give equal
@@ -80,16 +93,9 @@ def save_predictions(path: str | os.PathLike, file: PredictionFile) -> None:
     UserError: predictions that `load_predictions` would refuse, such as the
       logits of a model that diverged.
   """
-  buffer = io.BytesIO()
   arrays = _named(_checked(_named(file), path))
-  np.savez(buffer, allow_pickle=False, **arrays)
-  target = epath.Path(path)
-  partial = target.with_name(f".{target.name}.partial")
-  try:
-    partial.write_bytes(buffer.getvalue())
-    partial.replace(target)
-  finally:
-    partial.unlink(missing_ok=True)
+  with files.write_stream(path) as stream:
+    np.savez(stream, allow_pickle=False, **arrays)
 
 
 def _named(file: PredictionFile) -> dict[str, Any]:
@@ -100,43 +106,57 @@ def _named(file: PredictionFile) -> dict[str, Any]:
     arrays[_ACCURACY] = file.test_accuracy
   if file.selected is not None:
     arrays[_SELECTED] = file.selected
+  for name, (logits, accuracy) in file.others.items():
+    arrays[f"other_{name}_logits"] = logits
+    if accuracy is not None:
+      arrays[f"other_{name}_test_accuracy"] = accuracy
   return arrays
 
 
-def _read(path) -> dict[str, np.ndarray]:
-  """The arrays of the file that have a meaning here."""
-  try:
-    with epath.Path(path).open("rb") as stream:
-      archive = np.load(stream, allow_pickle=False)
-      names = {*_CANARIES, *_AVERAGE, _ACCURACY, _SELECTED}.intersection(
-        archive.files
-      )
-      return {name: archive[name] for name in names}
-  except OSError as error:
-    reason = error.strerror or type(error).__name__
-    raise UserError(f"{path}: {reason}: an .npz file needed") from error
-  # Damaged bytes raise nearly anything: the readers of zip archives, of array
-  # headers and of pickles (refused) each have their own exceptions.
-  except Exception as error:
-    raise UserError(
-      f"{path}: damaged, or not an .npz archive of plain arrays "
-      f"({type(error).__name__}): a file written by numpy.savez needed"
-    ) from error
+def _is_known(name: str) -> bool:
+  """Whether an array of this name has a meaning here."""
+  known = (*_CANARIES, *_AVERAGE, _ACCURACY, _SELECTED)
+  return name in known or _OTHER.fullmatch(name) is not None
 
 
-def _checked(arrays: Mapping[str, np.ndarray], path) -> PredictionFile:
+def _checked(
+  arrays: Mapping[str, np.ndarray], path: files.Path
+) -> PredictionFile:
   """The arrays in the dtypes of the design, or a `UserError`."""
   try:
-    canaries = Predictions(*validate.population(arrays, _CANARIES))
+    canaries = Predictions(*checks.population(arrays, _CANARIES))
     average = accuracy = selected = None
     if not arrays.keys().isdisjoint(_AVERAGE):
-      average = Predictions(*validate.population(arrays, _AVERAGE))
-      validate.same_models(average.logits, _AVERAGE[0], canaries.logits)
+      average = Predictions(*checks.population(arrays, _AVERAGE))
+      checks.same_models(average.logits, _AVERAGE[0], canaries.logits)
     if _ACCURACY in arrays:
       models = canaries.logits.shape[1]
-      accuracy = validate.test_accuracy(arrays[_ACCURACY], models)
+      accuracy = checks.test_accuracy(arrays[_ACCURACY], _ACCURACY, models)
     if _SELECTED in arrays:
-      selected = validate.selected(arrays[_SELECTED], canaries.membership)
+      selected = checks.selected(arrays[_SELECTED], canaries.membership)
+    others = _others(arrays, canaries.logits)
   except ValueError as error:
     raise UserError(f"{path}: {error}") from error
-  return PredictionFile(canaries, average, accuracy, selected)
+  return PredictionFile(canaries, average, accuracy, selected, others)
+
+
+def _others(
+  arrays: Mapping[str, np.ndarray], logits: np.ndarray
+) -> dict[str, OtherNetwork]:
+  """The other networks of the models whose own logits f32[Q, M, A, K] are."""
+  matches = [match for array in arrays if (match := _OTHER.fullmatch(array))]
+  networks = {}
+  # A dict and not a set: it keeps the order of the file.
+  for name in {match[1]: None for match in matches}:
+    if not re.fullmatch("[a-z0-9_]+", name):
+      raise ValueError(f"other network {name!r}: a-z, 0-9 and _ allowed")
+    first, second = f"other_{name}_logits", f"other_{name}_test_accuracy"
+    if first not in arrays:
+      raise ValueError(f"{first} is missing: needed beside {second}")
+    accuracy = None
+    if second in arrays:
+      accuracy = checks.test_accuracy(arrays[second], second, logits.shape[1])
+    networks[name] = OtherNetwork(
+      checks.other_logits(arrays[first], first, logits), accuracy
+    )
+  return networks

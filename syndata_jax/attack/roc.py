@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from syndata_jax import validate
+
 # Where the literature reports the true positive rate.
 HEADLINE_FPR = 0.001
 FPR_LEVELS = (HEADLINE_FPR, 0.002, 0.005, 0.01, 0.02, 0.05)
@@ -105,8 +107,7 @@ def roc_curve(scores: np.ndarray, membership: np.ndarray) -> RocCurve:
 
 def tpr_at_fpr(scores: np.ndarray, membership: np.ndarray, fpr: float) -> float:
   """The largest TPR whose FPR does not exceed `fpr`, a fraction in 0..1."""
-  if not 0 <= fpr <= 1:
-    raise ValueError(f"fpr is {fpr}: a fraction from 0 to 1 needed")
+  validate.within(0, 1, fpr=fpr)
   return float(roc_curve(scores, membership).tpr_at(fpr))
 
 
@@ -125,7 +126,7 @@ def balanced_accuracy(scores: np.ndarray, membership: np.ndarray) -> float:
   return roc_curve(scores, membership).balanced_accuracy()
 
 
-def _share(counts):
+def _share(counts: np.ndarray) -> np.ndarray:
   """Running counts as fractions of the last one, with the leading zero."""
   share = np.zeros(len(counts) + 1)
   np.divide(counts, counts[-1], out=share[1:])

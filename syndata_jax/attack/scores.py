@@ -49,7 +49,25 @@ def logit_score(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
   return true - largest[..., 0] - np.log(others.sum(axis=-1))
 
 
-def _split(logits, labels):
+def global_threshold(scores: np.ndarray) -> np.ndarray:
+  """The score of the untouched image, as it is: no shadow models.
+
+  Ranked over all examples and models together it is the loss-threshold attack
+  of Yeom et al. (2018): without calibration, an example that is easy for every
+  model looks like a member. The baseline that LiRA has to beat.
+
+  Args:
+    scores: f64[Q, M, A]; view 0 of A is the untouched image.
+
+  Returns:
+    f64[Q, M].
+  """
+  return scores[:, :, 0]
+
+
+def _split(
+  logits: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
   """The true-class logit [...] and a copy [..., K] with it set to -inf."""
   # The copy is what keeps the caller's float64 logits whole: two scores are
   # taken from the same array.

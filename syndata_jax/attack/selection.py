@@ -4,6 +4,8 @@ A coreset keeps some of the private examples. What was left out cannot leak,
 so members are of two kinds, and are judged apart on the same non-members.
 """
 
+from typing import Any
+
 import numpy as np
 
 from syndata_jax.attack import roc
@@ -11,8 +13,8 @@ from syndata_jax.attack import roc
 
 def selection(
   scores: np.ndarray, membership: np.ndarray, selected: np.ndarray
-) -> dict:
-  """Leakage of the members that were kept, and of those that were not.
+) -> dict[str, Any]:
+  """Leakage of the members that were selected, and of those that were not.
 
   Args:
     scores: real[Q, M]; high means member.

@@ -12,11 +12,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from syndata_jax import paradigms, validate
-from syndata_jax.attack.validate import MIN_PER_SIDE
-from syndata_jax.ensemble import Recipe
-from syndata_jax.errors import UserError, prefixed
-from syndata_jax.identity import circumstances
+from syndata_jax import paradigms
+from syndata_jax.attack.checks import MIN_PER_SIDE
+from syndata_jax.errors import UserError
 from syndata_jax.paradigms import undefended
 
 AUDITS = ("one_run", "shadow_models")

@@ -9,6 +9,7 @@ import pytest
 from syndata_jax.attack import (
   FPR_LEVELS,
   EpsilonBound,
+  OtherNetwork,
   PredictionFile,
   Predictions,
   attack,
@@ -155,6 +156,36 @@ def test_headline_scores_and_control_are_those_of_the_record():
     ):
       figure = auc(headline_scores(used), used.membership)
       assert record["auc"]["value"] == figure
+
+
+@pytest.mark.parametrize("models", [8, 1])
+def test_another_network_is_attacked_as_the_headline_attacks(models):
+  """As if its logits were the canaries' own: same rows, coins and draws."""
+  file = _file()
+  if models == 1:
+    logits, labels, membership = file.canaries
+    membership = np.arange(20)[:, None] % 3 == 0
+    file = PredictionFile(Predictions(logits[:, :1], labels, membership))
+  rng = np.random.default_rng(5)
+  raised = np.eye(4)[file.canaries.labels][:, None, None]
+  logits = 3.0 * raised * file.canaries.membership[:, :, None, None]
+  logits = (logits + rng.normal(size=file.canaries.logits.shape)).astype("f4")
+  others = {
+    "teacher": OtherNetwork(logits, np.ones(models, np.float32)),
+    "base": OtherNetwork(file.canaries.logits),
+  }
+  result = attack(file._replace(others=others), seed=4, replicates=20)
+  swapped = file._replace(canaries=file.canaries._replace(logits=logits))
+  expected = attack(swapped, seed=4, replicates=20)
+  assert list(result["others"]) == ["teacher", "base"]
+  assert result["others"]["teacher"] == expected["canaries"]["attacks"][0]
+  assert result["others"]["base"] == result["canaries"]["attacks"][0]
+  assert result["others"]["teacher"] != result["others"]["base"]
+  # And nothing else depends on what stands beside.
+  alone = attack(file, seed=4, replicates=20)
+  assert "others" not in alone
+  assert alone == {k: v for k, v in result.items() if k != "others"}
+  assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
 def test_is_deterministic_and_leaves_its_input_alone():

@@ -140,7 +140,7 @@ def test_refuses_what_does_not_fit():
     lira(np.zeros((5, 8)), membership)
   with pytest.raises(ValueError, match="do not match"):
     lira(np.zeros((8, 5, 1)), membership)
-  with pytest.raises(ValueError, match="'pooled'"):
+  with pytest.raises(ValueError, match="variance='pooled': must be one of"):
     lira(np.zeros((5, 8, 1)), membership, "pooled")
   with pytest.raises(ValueError, match="not finite"):
     lira(np.full((5, 8, 1), np.nan), membership)

@@ -3,12 +3,14 @@
 import contextlib
 import io
 import re
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from etils import epath
 
+from syndata_jax import files
 from syndata_jax.attack import (
+  OtherNetwork,
   PredictionFile,
   Predictions,
   load_predictions,
@@ -36,15 +38,27 @@ def _full():
 
 def _arrays():
   """The arrays of a good file, by the names that they have in it."""
-  canaries, average, accuracy, _ = _full()
+  canaries, average, accuracy, *_ = _full()
   prefixed = {f"average_{k}": v for k, v in average._asdict().items()}
   return canaries._asdict() | prefixed | {"test_accuracy": accuracy}
 
 
-def _assert_equal(found, expected):
-  for ours, theirs in zip(found, expected, strict=True):
+def _others():
+  """A teacher, and a network of which no accuracy is known."""
+  accuracy = np.linspace(1, 0, M, dtype=np.float32)
+  return {
+    "teacher": OtherNetwork(_predictions(2).logits, accuracy),
+    "base_2": OtherNetwork(_predictions(3).logits),
+  }
+
+
+def _assert_equal(loaded, expected):
+  for ours, theirs in zip(loaded, expected, strict=True):
     if isinstance(theirs, tuple):
       _assert_equal(ours, theirs)
+    elif isinstance(theirs, Mapping):
+      assert list(ours) == list(theirs)
+      _assert_equal(tuple(ours.values()), tuple(theirs.values()))
     elif theirs is None:
       assert ours is None
     else:
@@ -69,6 +83,10 @@ def _refusal(path):
     PredictionFile(_predictions()),
     _full()._replace(average=None),
     _full()._replace(test_accuracy=None),
+    _full()._replace(others=_others()),
+    PredictionFile(
+      _predictions(), selected=_predictions().membership, others=_others()
+    ),
   ],
 )
 def test_reads_back_what_was_saved(tmp_path, file):
@@ -91,6 +109,55 @@ def test_names_of_the_arrays(tmp_path):
     }
 
 
+def test_names_of_the_arrays_of_other_networks(tmp_path):
+  path = tmp_path / "predictions.npz"
+  save_predictions(path, PredictionFile(_predictions(), others=_others()))
+  with np.load(path) as archive:
+    assert archive.files[3:] == [
+      "other_teacher_logits",
+      "other_teacher_test_accuracy",
+      "other_base_2_logits",
+    ]
+
+
+def test_another_network_is_taken_from_other_frameworks(tmp_path):
+  arrays = _arrays()
+  logits = _others()["teacher"].logits
+  accuracy = np.linspace(0, 1, M)
+  np.savez(
+    tmp_path / "p.npz",
+    other_a_logits=logits.astype(np.float64),
+    other_a_test_accuracy=accuracy,
+    other_note=np.array({"never": "read"}, object),
+    **arrays,
+  )
+  (name, other), *rest = load_predictions(tmp_path / "p.npz").others.items()
+  assert (name, rest) == ("a", [])
+  assert other.logits.dtype == other.test_accuracy.dtype == np.float32
+  np.testing.assert_array_equal(other.logits, logits)
+  np.testing.assert_array_equal(other.test_accuracy, accuracy.astype("f4"))
+  # One view without its axis, as of the network itself.
+  plain = {
+    "logits": arrays["logits"][:, :, 0],
+    "other_a_logits": logits[:, :, 0],
+  }
+  np.savez(tmp_path / "p.npz", **arrays | plain)
+  other = load_predictions(tmp_path / "p.npz").others["a"]
+  np.testing.assert_array_equal(other.logits, logits[:, :, :1])
+
+
+@pytest.mark.parametrize("name", ["Teacher", "a b", "", "a-b", "ä", "a\nb"])
+def test_another_networks_name_is_plain(tmp_path, name):
+  path = tmp_path / "p.npz"
+  others = {name: _others()["teacher"]}
+  with pytest.raises(UserError) as caught:
+    save_predictions(path, _full()._replace(others=others))
+  assert str(caught.value) == (
+    f"{path}: other network {name!r}: a-z, 0-9 and _ allowed"
+  )
+  assert not path.exists()
+
+
 def test_equal_predictions_give_equal_bytes_and_no_other_file(tmp_path):
   for name in ("a.npz", "b.npz", "a.npz"):
     save_predictions(tmp_path / name, _full())
@@ -108,10 +175,10 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
   with pytest.raises(UserError, match=r"logits holds nan at \[3, 1, 0, 0\]"):
     save_predictions(path, diverged)
 
-  def full_disk(self, target):
+  def full_disk(*_):
     raise OSError("no space left")
 
-  monkeypatch.setattr(type(epath.Path(path)), "replace", full_disk)
+  monkeypatch.setattr(files.os, "replace", full_disk)
   with pytest.raises(OSError, match="no space left"):
     save_predictions(path, PredictionFile(_predictions(7)))
   assert path.read_bytes() == before
@@ -200,7 +267,37 @@ BAD_ARRAYS = [
     },
     "average_logits has 4 classes: 3 as in logits",
   ),
+  (
+    _be(other_x_logits=np.zeros((Q, M, A, K + 1))),
+    r"other_x_logits has shape \(5, 8, 2, 4\): \(5, 8, 2, 3\) as logits",
+  ),
+  (
+    _be(other_x_logits=np.zeros((Q, M - 1, A, K))),
+    r"other_x_logits has shape \(5, 7, 2, 3\)",
+  ),
+  (
+    _be(other_x_logits=np.zeros((Q - 1, M, A, K))),
+    r"other_x_logits has shape \(4, 8, 2, 3\)",
+  ),
+  (
+    _be(other_x_logits=np.zeros((Q, M, K))),
+    r"other_x_logits has shape \(5, 8, 1, 3\): \(5, 8, 2, 3\) as logits",
+  ),
+  (
+    _be(other_x_test_accuracy=np.ones(M)),
+    "other_x_logits is missing: needed beside other_x_test_accuracy",
+  ),
+  (
+    _be(
+      other_x_logits=np.zeros((Q, M, A, K)), other_x_test_accuracy=np.ones(3)
+    ),
+    r"other_x_test_accuracy has shape \(3,\): \(8,\) needed",
+  ),
   # Types.
+  (
+    _be(other_x_logits=np.zeros((Q, M, A, K), int)),
+    "other_x_logits has dtype int64: floating point needed",
+  ),
   (_be(logits=np.zeros((Q, M, A, K), "U1")), "logits has dtype <U1"),
   (_be(logits=np.zeros((Q, M, A, K), complex)), "logits has dtype complex128"),
   (_be(labels=np.zeros(Q)), "labels has dtype float64: integers needed"),
@@ -228,6 +325,17 @@ BAD_ARRAYS = [
   (_be(membership=np.full((Q, M), np.nan)), "membership holds nan"),
   (_put("test_accuracy", 1, 94.5), "test_accuracy holds 94.5: fractions"),
   (_put("test_accuracy", 1, np.nan), "test_accuracy holds nan: fractions"),
+  (
+    _be(other_x_logits=np.full((Q, M, A, K), np.nan)),
+    r"other_x_logits holds nan at \[0, 0, 0, 0\]",
+  ),
+  (
+    _be(
+      other_x_logits=np.zeros((Q, M, A, K)),
+      other_x_test_accuracy=np.full(M, 94.5),
+    ),
+    "other_x_test_accuracy holds 94.5: fractions",
+  ),
   # Too few.
   (
     _put("membership", 4, np.arange(M) < 2),

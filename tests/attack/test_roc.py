@@ -119,7 +119,10 @@ def test_refuses_what_has_no_curve(function, scores, member, message):
     function(np.array(scores), np.array(member, bool))
 
 
-@pytest.mark.parametrize("fpr", [-0.1, 1.1, np.nan])
-def test_fpr_is_a_fraction(fpr):
-  with pytest.raises(ValueError, match="from 0 to 1 needed"):
+@pytest.mark.parametrize(
+  ("fpr", "rule"),
+  [(-0.1, r"in \[0, 1\]"), (1.1, r"in \[0, 1\]"), (np.nan, "finite")],
+)
+def test_fpr_is_a_fraction(fpr, rule):
+  with pytest.raises(ValueError, match=f"fpr={fpr}: must be {rule}"):
     tpr_at_fpr(np.arange(2), np.array([True, False]), fpr)

@@ -1,7 +1,7 @@
 """Checks of arrays that come from outside, each with one clear line.
 
-Every message starts with the name of the array and says what was found and
-what is allowed; the caller adds the file.
+Every message starts with the name of the array and says what it holds and what
+is allowed; the caller adds the file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,10 +40,22 @@ def population(
 
 def same_models(logits: np.ndarray, name: str, reference: np.ndarray) -> None:
   """Raises ValueError unless both logits are of as many models and classes."""
-  for axis, what in ((1, "models"), (3, "classes")):
-    found, expected = logits.shape[axis], reference.shape[axis]
-    if found != expected:
-      raise ValueError(f"{name} has {found} {what}: {expected} as in logits")
+  for axis, noun in ((1, "models"), (3, "classes")):
+    count, expected = logits.shape[axis], reference.shape[axis]
+    if count != expected:
+      raise ValueError(f"{name} has {count} {noun}: {expected} as in logits")
+
+
+def other_logits(
+  logits: np.ndarray, name: str, reference: np.ndarray
+) -> np.ndarray:
+  """f32[Q, M, A, K] of the shape of the reference, or ValueError."""
+  logits = _logits(np.asarray(logits), name)
+  if logits.shape != reference.shape:
+    raise ValueError(
+      f"{name} has shape {logits.shape}: {reference.shape} as logits needed"
+    )
+  return logits
 
 
 def both_sides(membership: np.ndarray, name: str) -> None:
@@ -68,17 +80,15 @@ def both_in_column(membership: np.ndarray, name: str) -> None:
     )
 
 
-def test_accuracy(values: np.ndarray, models: int) -> np.ndarray:
+def test_accuracy(values: np.ndarray, name: str, models: int) -> np.ndarray:
   """f32[M] of fractions, or ValueError."""
   values = np.asarray(values)
-  _dtype(values, "test_accuracy", "f", "floating point")
-  _shape(values, "test_accuracy", (models,))
+  _dtype(values, name, "f", "floating point")
+  _shape(values, name, (models,))
   # Written so that NaN fails.
   wrong = values[~((values >= 0) & (values <= 1))]
   if wrong.size:
-    raise ValueError(
-      f"test_accuracy holds {wrong[0]}: fractions from 0 to 1 allowed"
-    )
+    raise ValueError(f"{name} holds {wrong[0]}: fractions from 0 to 1 allowed")
   return values.astype(np.float32)
 
 
@@ -93,7 +103,7 @@ def selected(values: np.ndarray, membership: np.ndarray) -> np.ndarray:
   return values
 
 
-def _logits(logits, name):
+def _logits(logits: np.ndarray, name: str) -> np.ndarray:
   _dtype(logits, name, "f", "floating point")
   if logits.ndim == 3:
     logits = logits[:, :, None]
@@ -102,7 +112,7 @@ def _logits(logits, name):
       f"{name} has shape {logits.shape}: [examples, models, views, classes] or "
       "[examples, models, classes] needed, with 2 classes or more"
     )
-  # A float64 beyond the range of float32 becomes infinite and is found below.
+  # A float64 beyond the range of float32 becomes infinite, which is refused.
   with np.errstate(over="ignore"):
     logits = logits.astype(np.float32, copy=False)
   if not np.isfinite(logits).all():
@@ -113,7 +123,9 @@ def _logits(logits, name):
   return logits
 
 
-def _labels(labels, name, queries, classes):
+def _labels(
+  labels: np.ndarray, name: str, queries: int, classes: int
+) -> np.ndarray:
   _dtype(labels, name, "iu", "integers")
   _shape(labels, name, (queries,))
   wrong = labels[(labels < 0) | (labels >= classes)]
@@ -122,7 +134,9 @@ def _labels(labels, name, queries, classes):
   return labels.astype(np.int32)
 
 
-def _membership(membership, name, queries, models):
+def _membership(
+  membership: np.ndarray, name: str, queries: int, models: int
+) -> np.ndarray:
   _dtype(membership, name, "biuf", "bool, or 0 and 1")
   _shape(membership, name, (queries, models))
   wrong = membership[(membership != 0) & (membership != 1)]
@@ -134,11 +148,11 @@ def _membership(membership, name, queries, models):
   return membership
 
 
-def _dtype(array, name, kinds, allowed):
+def _dtype(array: np.ndarray, name: str, kinds: str, allowed: str) -> None:
   if array.dtype.kind not in kinds:
     raise ValueError(f"{name} has dtype {array.dtype}: {allowed} needed")
 
 
-def _shape(array, name, shape):
+def _shape(array: np.ndarray, name: str, shape: tuple[int, ...]) -> None:
   if array.shape != shape:
     raise ValueError(f"{name} has shape {array.shape}: {shape} needed")
