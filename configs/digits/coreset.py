@@ -6,7 +6,7 @@
 way to select; `--config.fraction=0 --config.images_per_class=10` another size.
 Random selection cannot leak more than about its fraction. Expected: TPR at 0.1%
 FPR 36% on the canaries, of which 94% are selected; test accuracy 94.6%; 45 s on
-two CPU cores. The other methods: see the README.
+two CPU cores. The other methods: see the README beside this file.
 """
 
 from syndata_jax.programs.settings import defaults

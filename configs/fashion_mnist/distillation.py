@@ -14,7 +14,7 @@ images of a class (see that config for the sources), for a GPU:
 The methods are `dm`, `dc`, `dsa`, `mtt`, `tesla` and `datm`; dm is the default.
 On `cpu` TESLA and DATM can take MTT's experts:
 `--config.experts=DIR_OF_MTT/synthetic/experts`.
-Expected numbers and cost: those of `cpu` are in README.md; `gpu` not run.
+Expected numbers and cost of `cpu`: the README beside this file. `gpu`: not run.
 """
 
 from syndata_jax.programs.settings import defaults
