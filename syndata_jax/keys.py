@@ -27,6 +27,12 @@ def stream(key: jax.Array, purpose: str) -> jax.Array:
   return jax.random.fold_in(key, _tag(purpose))
 
 
+def model_keys(key: jax.Array, num_models: int) -> jax.Array:
+  """key[M]: model i's key depends on i alone, not on M or the devices."""
+  ids = jnp.arange(num_models)
+  return jax.vmap(partial(jax.random.fold_in, stream(key, "model")))(ids)
+
+
 def host(key: jax.Array) -> np.random.Generator:
   """A NumPy generator seeded by one typed key, for draws on the host.
 

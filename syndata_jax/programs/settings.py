@@ -12,9 +12,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from syndata_jax import paradigms
+from syndata_jax import paradigms, validate
 from syndata_jax.attack.checks import MIN_PER_SIDE
+from syndata_jax.ensemble import Recipe
 from syndata_jax.errors import UserError
+from syndata_jax.identity import circumstances
 from syndata_jax.paradigms import undefended
 
 AUDITS = ("one_run", "shadow_models")
@@ -46,9 +48,10 @@ class Performance:
   checkpoint_every: int = 10
 
   def __post_init__(self):
-    with prefixed("performance"):
-      validate.one_of(PRECISIONS, precision=self.precision)
-      validate.at_least(1, checkpoint_every=self.checkpoint_every)
+    validate.one_of(PRECISIONS, **{"performance.precision": self.precision})
+    validate.at_least(
+      1, **{"performance.checkpoint_every": self.checkpoint_every}
+    )
 
 
 @dataclasses.dataclass(frozen=True)
