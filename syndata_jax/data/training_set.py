@@ -110,14 +110,14 @@ def enter(training_set: TrainingSet, private: Private) -> TrainingSet:
     images=_or(training_set.images, private.images),
     labels=_or(training_set.labels, private.labels),
   )
+  private_pool = training_set.images is None or training_set.labels is None
+  if private_pool and training_set.members is None:
+    _refuse("members=None", "rows of the private pool needed")
   models = len(private.members)
   _check_images(filled, private, models)
   _check_labels(filled, private)
   if filled.members is not None:
     _check_rows("members", filled.members, models, len(filled.images))
-  private_pool = training_set.images is None or training_set.labels is None
-  if private_pool and filled.members is None:
-    _refuse("members=None", "rows of the private pool needed")
   if private_pool:
     _check_owned("members", filled.members, private)
   if filled.chosen is not None:

@@ -152,7 +152,8 @@ class Checkpoints:
     stems = {self._folder(epoch).name for epoch in kept}
     # Lists first: without its list, a folder that is half removed is ignored.
     for path in sorted(self.directory.iterdir(), key=lambda p: p.is_dir()):
-      if path.name.split(".")[0] not in stems:
+      stem = path.name.split(".")[0]
+      if stem.isdigit() and stem not in stems:
         _remove(path)
 
   def epochs(self) -> list[int]:

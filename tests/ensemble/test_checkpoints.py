@@ -1,5 +1,7 @@
 """Parts of checkpoints, and what is read for them."""
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import tensorstore
 
 from syndata_jax.ensemble import Checkpoints
+from syndata_jax.errors import UserError
 
 M = 6
 
@@ -34,35 +37,114 @@ def kept(tmp_path_factory):
 def bytes_read():
   """By TensorStore from files, since the start of the process."""
   name = "/tensorstore/kvstore/file/bytes_read"
-  found = tensorstore.experimental_collect_matching_metrics(name)
-  return found[0]["values"][0]["value"]
+  metrics = tensorstore.experimental_collect_matching_metrics(name)
+  return metrics[0]["values"][0]["value"]
 
 
-def test_rows_are_those_that_were_saved(kept):
-  rng = np.random.default_rng(2)
+def test_parts_are_those_that_were_saved(kept):
+  rng, read = np.random.default_rng(2), kept.reader()
   for epoch in (1, 0):
-    for leaf, want in enumerate(jax.tree.leaves(state(epoch))):
-      index = rng.integers(0, M, 4)  # in any order, and more than once
-      got = kept.rows(epoch, leaf, index)
-      assert got.dtype == want.dtype
-      np.testing.assert_array_equal(got, want[index])
+    for name, want in state(epoch).items():
+      for model in rng.integers(0, M, 4):  # in any order, and more than once
+        part = read(epoch, name, model)
+        assert part.dtype == want.dtype
+        np.testing.assert_array_equal(part, want[model])
 
 
-def test_one_row_is_read_without_the_others(kept):
-  names = sorted(state())  # as JAX orders the leaves of a dict
-  leaf = names.index("kernel")
-  kept.rows(0, leaf, np.array([0]))  # the file's own tables are read here
+def test_one_part_is_read_without_the_others(kept):
+  read = kept.reader()
+  read(0, "kernel", 0)  # the file's own tables are read here
   own = state()["kernel"][0].nbytes
-  for row in (3, 5):
+  for model in (3, 5):
     before = bytes_read()
-    kept.rows(0, leaf, np.array([row]))
+    read(0, "kernel", model)
     assert own <= bytes_read() - before < 1.1 * own
 
 
 def test_the_whole_state_comes_back(kept):
-  epoch, found = kept.latest(jax.eval_shape(lambda: state()))
+  epoch, stored = kept.latest(jax.eval_shape(lambda: state()))
   assert epoch == 1
-  jax.tree.map(np.testing.assert_array_equal, found, state(1))
+  jax.tree.map(np.testing.assert_array_equal, stored, state(1))
+
+
+class Before(NamedTuple):
+  """A state as it was saved."""
+
+  step: Any
+  params: Any
+  average: Any
+
+
+class Moved(NamedTuple):
+  """The same fields in another order."""
+
+  step: Any
+  average: Any
+  params: Any
+
+
+class More(NamedTuple):
+  """A field was added."""
+
+  step: Any
+  params: Any
+  average: Any
+  momentum: Any
+
+
+class Renamed(NamedTuple):
+  """A field has another name."""
+
+  step: Any
+  weights: Any
+  average: Any
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory):
+  """A saved state whose two trees look alike: (checkpoints, state)."""
+  draw = lambda seed: {"Dense_0": {"kernel": state(seed)["bias"].astype("f4")}}
+  saved = Before(np.arange(M, dtype=np.int32), draw(1), draw(2))
+  checkpoints = Checkpoints(tmp_path_factory.mktemp("before"))
+  checkpoints.save(1, saved)
+  return checkpoints, saved
+
+
+def test_fields_in_another_order_are_read_right(before):
+  checkpoints, saved = before
+  wanted = Moved(saved.step, saved.average, saved.params)
+  _, stored = checkpoints.latest(jax.eval_shape(lambda: wanted))
+  assert isinstance(stored, Moved)
+  assert not np.array_equal(*map(jax.tree.leaves, saved[1:]))
+  jax.tree.map(np.testing.assert_array_equal, stored, wanted)
+
+
+@pytest.mark.parametrize(
+  ("wanted", "message"),
+  [
+    (
+      lambda s: More(*s, momentum=s.step),
+      r"\(momentum is absent there and int32\[6\] here\); name",
+    ),
+    (
+      lambda s: Renamed(*s),
+      r"params.Dense_0.kernel is float32\[6, 7\] there and absent here; weights",
+    ),
+    (
+      lambda s: s._replace(step=s.step.astype(np.float32)),
+      r"\(step is int32\[6\] there and float32\[6\] here\)",
+    ),
+    (
+      lambda s: s._replace(step=s.step[:4]),
+      r"\(step is int32\[6\] there and int32\[4\] here\)",
+    ),
+  ],
+)
+def test_another_state_is_refused_in_one_line(before, wanted, message):
+  checkpoints, saved = before
+  with pytest.raises(UserError, match=f"holds another state .*{message}") as e:
+    checkpoints.latest(jax.eval_shape(lambda: wanted(saved)))
+  assert "\n" not in str(e.value)
 
 
 def test_which_epochs_are_due(tmp_path):

@@ -1,83 +1,106 @@
-"""Predicted memory against the compiler's plan, and the rule for chunks."""
+"""How many models fit at once, by the plan of the program that runs."""
 
 import dataclasses
+import functools
+import types
 
-import ensembles
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
+import small
 
-from syndata_jax.data.training_set import TrainingSet
-from syndata_jax.ensemble import Engine, Recipe, make_layout, memory, sgd
-from syndata_jax.ensemble.memory import Footprint
-from syndata_jax.ensemble.train import prepare
+from syndata_jax.ensemble import make_layout, memory, sgd, training
+from syndata_jax.ensemble.stages import place
 from syndata_jax.errors import UserError
-from syndata_jax.models import create
+from syndata_jax.paradigms import dpsgd
+from syndata_jax.paradigms.dpsgd.learner import private_sgd
+
+M = 8
+KEY = jax.random.key(0)
 
 
-def planned(engine, images, members):
-  """Bytes of the compiled epoch beside its arguments, and all of them."""
-  count = engine.layout.num_models
-  data = TrainingSet(
-    np.zeros((8, *images), np.uint8),
-    np.zeros(8, np.int32),
-    np.zeros((count, members), np.int32),
+def plan(arguments, temporary):
+  """A program whose compiler says what it needs for one model at a time."""
+  analysis = types.SimpleNamespace(
+    argument_size_in_bytes=arguments,
+    output_size_in_bytes=0,
+    alias_size_in_bytes=0,
+    temp_size_in_bytes=temporary,
   )
-  key = jax.random.key(0)
-  run, fresh, _, own, pool = prepare(
-    engine.layout, sgd(engine, data), key, data
-  )
-  compiled = run.lower(engine.layout.place(fresh()), own, pool).compile()
-  plan = compiled.memory_analysis()
-  return plan.temp_size_in_bytes, memory.compiled_bytes(compiled)
+  compiled = types.SimpleNamespace(memory_analysis=lambda: analysis)
+  return types.SimpleNamespace(compile=lambda: compiled)
 
 
-@pytest.mark.parametrize(
-  ("model", "options"),
-  [("convnet", {"width": 8}), ("resnet18", {"width": 4})],
-)
-def test_the_footprint_is_near_what_the_compiler_plans(model, options):
-  shape = (16, 16, 3)
-  engine = Engine(
-    create(model, 10, **options),
-    Recipe(batch_size=64),
-    make_layout(1, devices=jax.devices()[:1]),
-    (0.5,) * 3,
-    (0.25,) * 3,
-    jnp.dtype("float32"),
-  )
-  needs = memory.footprint(engine, shape)
-  temporary, total = planned(engine, shape, 128)
-  assert 0.5 < needs.step / temporary < 2.5
-  assert needs.state < total
-
-
-def test_a_larger_batch_needs_more():
-  engine = ensembles.engine(2)
-  double = engine._replace(
-    recipe=dataclasses.replace(engine.recipe, batch_size=14)
-  )
-  one, two = (memory.footprint(e, ensembles.SHAPE) for e in (engine, double))
-  assert two.state == one.state
-  assert one.step < two.step < 2 * one.step
+def layout(**fields):
+  """All eight models of one device at once, if they fit."""
+  one = make_layout(M, chunk=M, devices=jax.devices()[:1])
+  return dataclasses.replace(one, automatic=True, **fields)
 
 
 @pytest.mark.parametrize(
   ("capacity", "chunk"),
-  # 85% of the capacity, less 10 for the pool and 8 x 5 for the states, is
-  # shared by the models of a chunk, 20 each.
+  # 85% of the capacity, less 50 for what stays, is shared by the models of a
+  # chunk, 20 each.
   [(1000, 8), (248, 8), (247, 4), (153, 4), (152, 2), (83, 1), (1, 1)],
 )
-def test_the_widest_chunk_that_fits(capacity, chunk):
-  layout = make_layout(8, chunk=8, devices=jax.devices()[:1])
-  needs = Footprint(state=5, step=20)
-  assert memory.fit(layout, needs, 10, capacity).chunk == chunk
+def test_the_widest_chunk_that_fits(monkeypatch, capacity, chunk):
+  monkeypatch.setattr(memory, "capacity", lambda device: capacity)
+  asked = []
+
+  def lower(one):
+    asked.append(one.chunk)
+    return plan(50, 20)
+
+  assert memory.fitted(layout(), lower).chunk == chunk
+  assert asked == [1]
 
 
-def test_a_chunk_that_was_asked_for_is_the_most():
-  layout = make_layout(8, chunk=2, devices=jax.devices()[:1])
-  assert memory.fit(layout, Footprint(1, 1), 0, 10**9).chunk == 2
+def test_a_chunk_that_was_asked_for_stays(monkeypatch):
+  monkeypatch.setattr(memory, "capacity", lambda device: 1)
+  asked = layout(automatic=False)
+  assert memory.fitted(asked, lambda one: plan(50, 20)) == asked
+
+
+def placed(learner, data):
+  return place(layout(), training(learner, KEY, data)).layout
+
+
+def test_every_stage_is_fitted_to_its_own_program(monkeypatch):
+  """A batch twice as large halves the chunk, with the real compiler."""
+  engine, data = small.engine(M), small.training_set(M)
+
+  def chunk(batch, capacity):
+    recipe = dataclasses.replace(engine.recipe, batch_size=batch)
+    monkeypatch.setattr(memory, "capacity", lambda device: capacity)
+    return placed(sgd(engine._replace(recipe=recipe), data), data).chunk
+
+  widest = next(c for c in range(10**5, 10**7, 10**5) if chunk(12, c) == M)
+  assert chunk(24, widest) < M
+
+
+def test_private_training_is_held_for_its_microbatch(monkeypatch):
+  """An expected batch of all 24 examples, two of which are held at once."""
+  engine, data = small.engine(M), small.training_set(M)
+  recipe = dataclasses.replace(engine.recipe, batch_size=24)
+  engine = engine._replace(recipe=recipe)
+  options = dpsgd.Options(
+    noise_multiplier=1.0,
+    delta=1e-3,
+    augmentation_multiplicity=1,
+    microbatch=2,
+  )
+  mechanism = dpsgd.mechanism(options, recipe, 24)
+  make = functools.partial(private_sgd, engine, options, mechanism)
+
+  def chunk(learner, capacity):
+    monkeypatch.setattr(memory, "capacity", lambda device: capacity)
+    return placed(learner, data).chunk
+
+  private, plain = make(data), sgd(engine, data)
+  capacity = next(
+    c for c in range(10**5, 10**7, 10**5) if chunk(private, c) == M
+  )
+  assert chunk(plain, capacity) < M
 
 
 @pytest.mark.parametrize(
@@ -89,15 +112,14 @@ def test_a_chunk_that_was_asked_for_is_the_most():
 )
 def test_running_out_of_memory_is_one_line(chunk, message):
   """A real allocation that fails: more than any machine has."""
-  layout = make_layout(8, chunk=chunk, devices=jax.devices()[:1])
-  with pytest.raises(UserError, match=message), memory.exhaustion(layout):
+  asked = make_layout(M, chunk=chunk, devices=jax.devices()[:1])
+  with pytest.raises(UserError, match=message), memory.exhaustion(asked):
     jax.block_until_ready(jnp.zeros(1 << 50, jnp.float32))
 
 
 def test_other_failures_stay_what_they_are():
-  layout = make_layout(8, devices=jax.devices()[:1])
   with (
     pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"),
-    memory.exhaustion(layout),
+    memory.exhaustion(layout()),
   ):
     raise jax.errors.JaxRuntimeError("INTERNAL: something else")

@@ -1,22 +1,27 @@
 """The compiled ensemble against models trained one by one, and on devices."""
 
 import dataclasses
+import functools
 import logging
 
-import ensembles
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import small
 
 from syndata_jax import models
 from syndata_jax.data import augmentation
-from syndata_jax.ensemble import predict, sgd, train
-from syndata_jax.ensemble.epoch import Own, Pool, make_epoch, shuffled_batches
-from syndata_jax.ensemble.recipe import optimizer, steps_per_epoch
-from syndata_jax.ensemble.state import init
-from syndata_jax.ensemble.train import model_keys
+from syndata_jax.ensemble import (
+  predict,
+  sgd,
+  shuffled_batches,
+  steps_per_epoch,
+  variables,
+)
+from syndata_jax.ensemble.recipe import optimizer
+from syndata_jax.ensemble.sgd import init
 from syndata_jax.errors import UserError
 from syndata_jax.keys import stream
 
@@ -26,13 +31,15 @@ KEY = jax.random.key(3)
 
 def trained(num_models=M, model="convnet", **layout):
   return learn(
-    ensembles.engine(num_models, model, **layout),
-    ensembles.training_set(num_models),
+    small.engine(num_models, model, **layout),
+    small.training_set(num_models),
   )
 
 
-def learn(engine, data):
-  return train(engine.layout, sgd(engine, data), KEY, data)
+def learn(engine, data, told=None, **options):
+  told = [] if told is None else told
+  make = functools.partial(sgd, engine, **options)
+  return small.learn(engine.layout, make, data, KEY, on_round=told.append)
 
 
 def of_model(tree, m):
@@ -56,7 +63,7 @@ def reference():
 def targets(labels):
   """Probabilities f32[N,K] of labels i32[N], or of logits f32[N,K]."""
   if labels.ndim == 1:
-    return np.eye(ensembles.CLASSES, dtype=np.float32)[labels]
+    return np.eye(small.CLASSES, dtype=np.float32)[labels]
   p = np.exp(labels.astype(np.float64) - labels.max(-1, keepdims=True))
   return (p / p.sum(-1, keepdims=True)).astype(np.float32)
 
@@ -64,10 +71,10 @@ def targets(labels):
 def one_by_one(engine, data, model_index):
   """One model, an explicit Python loop of steps and plain optax SGD."""
   recipe, module = engine.recipe, engine.model
-  steps = steps_per_epoch(recipe, data.members.shape[1])
+  steps = steps_per_epoch(recipe, data.size)
   rule = optimizer(recipe, steps)
   key = jax.random.fold_in(stream(KEY, "model"), model_index)
-  state = init(key, module, rule, ensembles.SHAPE)
+  state = init(key, module, rule, small.SHAPE)
   params, stats, opt = state.params, state.batch_stats, state.optimizer
 
   @jax.jit
@@ -109,8 +116,8 @@ def one_by_one(engine, data, model_index):
 
 @pytest.mark.parametrize("model", ["convnet", "resnet18"])
 def test_all_at_once_equals_one_by_one(model):
-  engine = ensembles.engine(2, model, devices=jax.devices()[:1])
-  data = ensembles.training_set(2)
+  engine = small.engine(2, model, devices=jax.devices()[:1])
+  data = small.training_set(2)
   together = learn(engine, data)
   params, stats = one_by_one(engine, data, 1)
   # Batch norm divides by the spread of seven pixels: rounding grows there.
@@ -119,10 +126,10 @@ def test_all_at_once_equals_one_by_one(model):
   close(of_model(together.batch_stats, 1), stats, tolerance)
 
 
-def small(**recipe):
+def tiny(**recipe):
   """Two models of a network that compiles fast, on one device."""
-  engine = ensembles.engine(2, devices=jax.devices()[:1])
-  network = models.create("convnet", ensembles.CLASSES, width=2, depth=1)
+  engine = small.engine(2, devices=jax.devices()[:1])
+  network = models.create("convnet", small.CLASSES, width=2, depth=1)
   changed = dataclasses.replace(engine.recipe, **recipe)
   return engine._replace(model=network, recipe=changed)
 
@@ -130,10 +137,10 @@ def small(**recipe):
 def test_soft_labels_equal_one_by_one():
   """Mild ones: no class has more than four fifths of most images."""
   rng = np.random.default_rng(1)
-  data, shape = ensembles.training_set(2), (ensembles.POOL, ensembles.CLASSES)
+  data, shape = small.training_set(2), (small.POOL, small.CLASSES)
   data = data._replace(labels=rng.normal(size=shape).astype(np.float32))
   assert np.median(targets(data.labels).max(-1)) < 0.8
-  engine = small()
+  engine = tiny()
   together = learn(engine, data)
   for m in range(2):
     params, _ = one_by_one(engine, data, m)
@@ -143,50 +150,84 @@ def test_soft_labels_equal_one_by_one():
 @pytest.fixture(scope="module")
 def plain():
   """Bytes and hard labels, mirrored but not shifted: (state, reports)."""
-  data, engine, told = ensembles.training_set(2), small(shift=0), []
-  state = train(
-    engine.layout, sgd(engine, data), KEY, data, on_epoch=told.append
-  )
-  return state, told
+  told = []
+  return learn(tiny(shift=0), small.training_set(2), told), told
 
 
 def test_certain_soft_labels_train_as_hard_ones(plain):
-  data, engine, told = ensembles.training_set(2), small(shift=0), []
-  certain = 1e4 * np.eye(ensembles.CLASSES, dtype=np.float32)[data.labels]
-  data = data._replace(labels=certain)
-  state = train(
-    engine.layout, sgd(engine, data), KEY, data, on_epoch=told.append
-  )
+  data, told = small.training_set(2), []
+  certain = 1e4 * np.eye(small.CLASSES, dtype=np.float32)[data.labels]
+  state = learn(tiny(shift=0), data._replace(labels=certain), told)
   close(state, plain[0], 1e-6)
   for got, want in zip(told, plain[1], strict=True):
-    np.testing.assert_allclose(got.loss, want.loss, rtol=1e-5)
-    np.testing.assert_array_equal(got.accuracy, want.accuracy)
+    assert got.images == want.images == 2 * 28
+    got, want = got.metrics, want.metrics
+    np.testing.assert_allclose(got["loss"], want["loss"], rtol=1e-5)
+    np.testing.assert_array_equal(got["accuracy"], want["accuracy"])
 
 
 def test_floating_images_equal_bytes_normalised_beforehand(plain):
   """Without shifts: what they bring in is black there, and zero here."""
-  data, engine = ensembles.training_set(2), small(shift=0)
+  data, engine = small.training_set(2), tiny(shift=0)
   pixels = ((data.images / 255.0 - 0.5) / 0.25).astype(np.float32)
   state = learn(engine, data._replace(images=pixels))
   close(state, plain[0], 1e-5)
-  queried = (predict(engine, state, x[:5]) for x in (pixels, data.images))
+  asked = functools.partial(predict, engine, variables(state))
+  queried = (asked(x[:5]) for x in (pixels, data.images))
   np.testing.assert_allclose(*queried, atol=1e-5)
 
 
-def test_each_model_may_have_a_peak_learning_rate_of_its_own():
-  """Warm-up, drops, momentum and weight decay as in recipes of these peaks."""
-  rates, data = (0.07, 0.004), ensembles.training_set(2)
+def test_an_update_follows_what_the_model_was_given():
+  """Peak learning rates of their own, as in recipes of these peaks."""
+  rates, data = (0.07, 0.004), small.training_set(2)
   recipe = {"weight_decay": 0.3, "num_epochs": 3}
-  alone = [learn(small(learning_rate=rate, **recipe), data) for rate in rates]
+  alone = [learn(tiny(learning_rate=rate, **recipe), data) for rate in rates]
+
+  def rescale(update, own):
+    factor = own.released["rate"]["peak"] / 0.5
+    return jax.tree.map(lambda u: factor * u, update)
+
   together = learn(
-    small(learning_rate=0.5, **recipe),
-    data._replace(learning_rate=np.array(rates, np.float32)),
+    tiny(learning_rate=0.5, **recipe),
+    data._replace(released={"rate": {"peak": np.array(rates, np.float32)}}),
+    rescale=rescale,
   )
   for m, state in enumerate(alone):
     close(of_model(together.params, m), of_model(state.params, m), 1e-5)
     other = of_model(alone[1 - m].params, m)["Conv_0"]["kernel"]
     kernel = of_model(together.params, m)["Conv_0"]["kernel"]
     assert abs(other - kernel).max() > 0.02
+
+
+@pytest.mark.parametrize("axis", ["shard_map", "pmap"])
+def test_sets_of_their_own_train_as_rows_of_a_pool(axis):
+  """The same images either way, on three devices: the same bits."""
+  data = small.training_set(M)
+  sets = data._replace(
+    images=data.images[data.members],
+    labels=data.labels[data.members],
+    members=None,
+  )
+  engine = small.engine(M, devices=jax.devices()[:3], device_axis=axis)
+  pooled, own = learn(engine, data), learn(engine, sets)
+  jax.tree.map(np.testing.assert_array_equal, own, pooled)
+
+
+def test_a_device_holds_the_sets_of_its_own_models_alone():
+  data = small.training_set(4)
+  sets = data._replace(
+    images=data.images[data.members],
+    labels=data.labels[data.members],
+    members=None,
+  )
+  engine = small.engine(4, devices=jax.devices()[:2])
+  learner = sgd(engine, sets)
+  _, (_, (own, _), pool) = small.prepared(engine.layout, learner, sets, KEY)
+  assert pool.images is None and own.rows is None
+  for shard in own.images.addressable_shards:
+    assert shard.data.shape == (2, *sets.images.shape[1:])
+    first = shard.index[0].start or 0
+    np.testing.assert_array_equal(shard.data, sets.images[first : first + 2])
 
 
 @pytest.mark.parametrize(
@@ -220,9 +261,9 @@ def test_another_model_does_not_change_the_others(reference):
 
 def test_models_differ_in_every_draw():
   """Two models with the same members still start and shuffle differently."""
-  data = ensembles.training_set(2)
+  data = small.training_set(2)
   data = data._replace(members=np.stack([data.members[0]] * 2))
-  engine = ensembles.engine(2)
+  engine = small.engine(2)
   engine = engine._replace(
     recipe=dataclasses.replace(engine.recipe, num_epochs=1)
   )
@@ -232,20 +273,8 @@ def test_models_differ_in_every_draw():
 
 
 def compiled_epoch(layout_options):
-  engine = ensembles.engine(8, **layout_options)
-  data = ensembles.training_set(8)
-  steps = steps_per_epoch(engine.recipe, ensembles.OWN)
-  rule = optimizer(engine.recipe, steps)
-  keys = model_keys(KEY, 8)
-  layout = engine.layout
-  state = jax.vmap(lambda k: init(k, engine.model, rule, ensembles.SHAPE))(keys)
-  arguments = (
-    layout.place(state),
-    layout.place(Own(keys, jnp.asarray(data.members))),
-    layout.replicate(Pool(jnp.asarray(data.images), jnp.asarray(data.labels))),
-  )
-  run = layout.compile(make_epoch(engine, rule, steps), donate=True)
-  return run, arguments
+  engine, data = small.engine(8, **layout_options), small.training_set(8)
+  return small.prepared(engine.layout, sgd(engine, data), data, KEY)
 
 
 @pytest.mark.parametrize("model", ["convnet", "resnet18"])
@@ -270,19 +299,19 @@ def test_state_is_donated():
 
 
 def test_the_epoch_is_compiled_once(caplog):
-  engine = ensembles.engine(M, devices=jax.devices()[:1])
+  engine = small.engine(M, devices=jax.devices()[:1])
   engine = engine._replace(
     recipe=dataclasses.replace(engine.recipe, num_epochs=5)
   )
   jax.clear_caches()
   with jax.log_compiles(True), caplog.at_level(logging.WARNING):
-    learn(engine, ensembles.training_set(M))
+    learn(engine, small.training_set(M))
   compiled = [
     record.getMessage()
     for record in caplog.records
     if "Finished XLA compilation of jit(on_device)" in record.getMessage()
   ]
-  assert len(compiled) == 1
+  assert len(compiled) == 2  # fresh models, and the epoch
 
 
 def test_every_member_is_met_in_every_epoch():
@@ -297,10 +326,10 @@ def test_every_member_is_met_in_every_epoch():
 
 
 def test_predictions_equal_the_module_applied_alone(reference):
-  engine = ensembles.engine(M, devices=jax.devices()[:3])
-  images = ensembles.training_set(M).images[:5]
-  logits = predict(engine, reference, images)
-  assert logits.shape == (M, 5, ensembles.CLASSES)
+  engine = small.engine(M, devices=jax.devices()[:3])
+  images = small.training_set(M).images[:5]
+  logits = predict(engine, variables(reference), images)
+  assert logits.shape == (M, 5, small.CLASSES)
   assert logits.dtype == np.float32
   for m in range(M):
     alone = engine.model.apply(
@@ -311,14 +340,14 @@ def test_predictions_equal_the_module_applied_alone(reference):
 
 
 def test_a_diverging_model_is_named():
-  engine = ensembles.engine(2)
+  engine = small.engine(2)
   engine = engine._replace(
     recipe=dataclasses.replace(
       engine.recipe, learning_rate=1e30, warmup_epochs=0
     )
   )
-  with pytest.raises(UserError, match=r"learning_rate: .* model \d .* epoch"):
-    learn(engine, ensembles.training_set(2))
+  with pytest.raises(UserError, match=r"learning_rate: .* model \d .* round"):
+    learn(engine, small.training_set(2))
 
 
 def test_bfloat16_stays_near_float32(reference):

@@ -1,11 +1,23 @@
-"""A small ensemble for the tests of this folder."""
+"""A small ensemble for tests, and short ways to train it."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from syndata_jax import models
 from syndata_jax.data.training_set import TrainingSet
-from syndata_jax.ensemble import Engine, Recipe, make_layout
+from syndata_jax.ensemble import (
+  Checkpoints,
+  Engine,
+  Layout,
+  Learner,
+  MakeLearner,
+  Recipe,
+  make_layout,
+  repeat,
+  training,
+)
+from syndata_jax.ensemble.stages import place
 
 SHAPE = (8, 8, 1)
 POOL, OWN, CLASSES = 40, 24, 3
@@ -39,3 +51,24 @@ def engine(
     std=(0.25,),
     dtype=jnp.dtype(dtype),
   )
+
+
+def learn(
+  layout: Layout,
+  make_learner: MakeLearner,
+  data: TrainingSet,
+  key: jax.Array,
+  checkpoints: Checkpoints | None = None,
+  on_round=lambda done: None,
+):
+  """Trains a set that has entered: the last states, leaves [M,...]."""
+  rounds = training(make_learner(data), key, data)
+  return repeat(layout, rounds, checkpoints, on_round)
+
+
+def prepared(layout: Layout, learner: Learner, data: TrainingSet, key):
+  """The compiled epoch and what it is called with: (run, arguments)."""
+  rounds = training(learner, key, data)
+  placed = place(layout, rounds)
+  states = placed.init(None, placed.own, placed.shared)
+  return placed.run, (states, placed.fed(rounds, 1), placed.shared)
