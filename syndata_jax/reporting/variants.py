@@ -60,15 +60,15 @@ class _Column(NamedTuple):
   justify: JustifyMethod = "right"
 
 
-def _attack(record):
+def _attack(record: Record) -> str:
   return _ATTACKS.get(record["attack"], record["attack"])
 
 
-def _variance(record):
+def _variance(record: Record) -> str:
   return _VARIANCES.get(record["variance"], record["variance"])
 
 
-def _tpr_column(key):
+def _tpr_column(key: str) -> _Column:
   return _Column(
     f"TPR at\n{level(float(key))}",
     _IMPORTANCE.get(key, 1),
@@ -92,7 +92,7 @@ _SUMMARIES = [
 ]
 
 
-def _grid(columns, records):
+def _grid(columns: Sequence[_Column], records: Sequence[Record]) -> Table:
   table = Table(box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True)
   for column in columns:
     table.add_column(column.header, justify=column.justify, no_wrap=True)

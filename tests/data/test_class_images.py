@@ -35,7 +35,7 @@ def test_a_folder_of_class_folders(tmp_path, inside):
   """Sizes and modes differ, and what is no image or hidden does not count."""
   root = tmp_path / inside
   red = save(root / "cat" / "b.png", (4, 4), (255, 0, 0))
-  kept = save(root / "cat" / "a.png", (4, 4))
+  pixels = save(root / "cat" / "a.png", (4, 4))
   grey = save(root / "ant" / "x.bmp", (4, 4), mode="L")
   save(root / "dog" / "big.png", (90, 31), (1, 200, 7))
   (root / "cat" / "notes.txt").write_text("not an image")
@@ -46,7 +46,7 @@ def test_a_folder_of_class_folders(tmp_path, inside):
   assert images.dtype == np.uint8 and labels.dtype == np.int32
   assert labels.tolist() == [0, 1, 1, 2]
   np.testing.assert_array_equal(images[0], np.stack([grey] * 3, axis=-1))
-  np.testing.assert_array_equal(images[1], kept)
+  np.testing.assert_array_equal(images[1], pixels)
   np.testing.assert_array_equal(images[2], red)
   assert (images[3] == [1, 200, 7]).all()
   grey_images, _ = class_images("folder", (2, 5, 1), 3, tmp_path)

@@ -170,9 +170,9 @@ def test_coins_are_fair_and_independent():
     num_average=20_000,
     kind="clean",
   )
-  for own in (coins.membership[:, 0], coins.average_membership[:, 0]):
+  for column in (coins.membership[:, 0], coins.average_membership[:, 0]):
     # Three neighbours at a time: eight outcomes, each as likely.
-    triples = own[:19_998].reshape(-1, 3) @ [1, 2, 4]
+    triples = column[:19_998].reshape(-1, 3) @ [1, 2, 4]
     counts = np.bincount(triples, minlength=8)
     assert scipy.stats.chisquare(counts).pvalue > 1e-4
   both = coins.membership[:, 0] * 2 + coins.average_membership[:, 0]
