@@ -28,7 +28,7 @@ _NEEDS = {
 class ClassImages(NamedTuple):
   """Public images of one shape, and the class of each."""
 
-  images: np.ndarray  # u8[P,H,W,C]
+  images: np.ndarray  # u8[P, H, W, C]
   labels: np.ndarray  # i32[P], every class of [0, num_classes) is there
 
 
@@ -174,6 +174,14 @@ def _data_set(
   num_classes: int,
   data_dir: pathlib.Path | None,
 ) -> ClassImages:
+  """The training images of a data set, resized.
+
+  Args:
+    source: a name of `sources.NAMES`.
+    shape: (H, W, C) of the result.
+    num_classes: how many classes there must be.
+    data_dir: where its files are.
+  """
   dataset = sources.load(source, data_dir)
   if dataset.num_classes != num_classes:
     raise UserError(

@@ -197,6 +197,12 @@ def _deal(
   rows and never need repair: that is what lets a smaller audit be a prefix of
   a larger one. Each row alone is still uniform, which is all that LiRA uses;
   rows of different pairs are independent.
+
+  Args:
+    num_examples: even.
+    num_models: even.
+    seed: with the purpose, names the draw.
+    purpose: of the stream.
   """
   draws = keys.generator(seed, purpose).random((num_examples // 2, num_models))
   half = draws.argsort(axis=1).argsort(axis=1) < num_models // 2

@@ -90,7 +90,7 @@ def _blocks(
   )
   yield Rule("Privacy audit", style="dim")
   yield Padding(Text(sentence, style="bold"), 1)
-  if is_broken(bound, guarantee):
+  if guarantee is not None and is_broken(bound, guarantee):
     yield Padding(
       Text(broken(bound, guarantee), style="bold red"), (0, 1, 1, 1)
     )

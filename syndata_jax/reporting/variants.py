@@ -13,7 +13,7 @@ from syndata_jax.reporting.formats import counted, level, percent
 Record = Mapping[str, Any]
 
 _ATTACKS = {"lira": "LiRA"}
-_VARIANCES = {"per_example": "per example", None: "-"}
+_VARIANCES = {"per_example": "per example"}
 
 # Columns above this importance are never left out.
 _INDISPENSABLE = 8
@@ -61,11 +61,13 @@ class _Column(NamedTuple):
 
 
 def _attack(record: Record) -> str:
-  return _ATTACKS.get(record["attack"], record["attack"])
+  name: str = record["attack"]
+  return _ATTACKS.get(name, name)
 
 
 def _variance(record: Record) -> str:
-  return _VARIANCES.get(record["variance"], record["variance"])
+  name: str | None = record["variance"]
+  return "-" if name is None else _VARIANCES.get(name, name)
 
 
 def _tpr_column(key: str) -> _Column:
