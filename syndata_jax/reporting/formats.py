@@ -79,7 +79,7 @@ def operations(flops: float) -> str:
   return f"{flops:.3g}".replace("e+", "e")
 
 
-def _rounded(value: float, direction: str) -> str:
+def _rounded(value, direction):
   # Exact, where arithmetic with floats would round once more.
   digits = decimal.Context(prec=4, rounding=direction)
   return f"{float(digits.create_decimal_from_float(value)):.4g}"
