@@ -42,7 +42,7 @@ def test_arrays_go_through_and_equal_ones_give_equal_bytes(tmp_path):
   arrays = {"a": np.arange(5000.0), "b": np.ones(3, bool)}
   for name in ("one.npz", "two.npz"):
     with files.write_stream(tmp_path / name) as stream:
-      np.savez(stream, allow_pickle=False, **arrays)
+      np.savez(stream, **arrays)
   one, two = (tmp_path / name for name in ("one.npz", "two.npz"))
   assert one.read_bytes() == two.read_bytes()
   with np.load(one) as archive:

@@ -102,7 +102,14 @@ def shuffled(
 def _audit(
   predictions: Predictions, population: str, seed: int, replicates: int
 ) -> dict[str, Any]:
-  """One population's part of the result."""
+  """One population's part of the result.
+
+  Args:
+    predictions: of the population.
+    population: its name, which names its streams.
+    seed: of the resampling and of the control.
+    replicates: of the bootstrap.
+  """
   examples, models, views, _ = predictions.logits.shape
   draws = _draws(predictions, population, seed, replicates)
   members = int(np.sum(predictions.membership))
@@ -127,6 +134,14 @@ def _audit(
 def _draws(
   predictions: Predictions, population: str, seed: int, replicates: int
 ) -> bootstrap.Draws:
+  """The replicates that all attacks on one population are judged on.
+
+  Args:
+    predictions: of the population.
+    population: its name, which names the stream.
+    seed: of the resampling.
+    replicates: how many.
+  """
   generator = keys.generator(seed, f"attack/{population}/bootstrap")
   examples, models = predictions.membership.shape
   return bootstrap.draw(examples, models, replicates, generator)

@@ -126,6 +126,14 @@ def _logits(logits: np.ndarray, name: str) -> np.ndarray:
 def _labels(
   labels: np.ndarray, name: str, queries: int, classes: int
 ) -> np.ndarray:
+  """i32[Q], or ValueError.
+
+  Args:
+    labels: integer[Q] in 0..K-1.
+    name: of the array.
+    queries: Q.
+    classes: K.
+  """
   _dtype(labels, name, "iu", "integers")
   _shape(labels, name, (queries,))
   wrong = labels[(labels < 0) | (labels >= classes)]
@@ -137,6 +145,14 @@ def _labels(
 def _membership(
   membership: np.ndarray, name: str, queries: int, models: int
 ) -> np.ndarray:
+  """bool[Q, M] with enough of either side, or ValueError.
+
+  Args:
+    membership: [Q, M] of truth values, or 0 and 1.
+    name: of the array.
+    queries: Q.
+    models: M.
+  """
   _dtype(membership, name, "biuf", "bool, or 0 and 1")
   _shape(membership, name, (queries, models))
   wrong = membership[(membership != 0) & (membership != 1)]

@@ -95,7 +95,7 @@ def save_predictions(path: files.Path, file: PredictionFile) -> None:
   """
   arrays = _named(_checked(_named(file), path))
   with files.write_stream(path) as stream:
-    np.savez(stream, allow_pickle=False, **arrays)
+    np.savez(stream, **arrays)
 
 
 def _named(file: PredictionFile) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from syndata_jax import keys
+from syndata_jax import keys, validate
 from syndata_jax.data.split import KINDS, AuditSplit
 from syndata_jax.errors import UserError
 
@@ -14,7 +14,7 @@ def plant(
   seed: int,
   outside: np.ndarray | None = None,
 ) -> np.ndarray:
-  """A copy of the pool with the canaries' images in place.
+  """The pool with the canaries' images in place.
 
   | kind | image of canary i |
   |---|---|
@@ -33,11 +33,19 @@ def plant(
     outside: u8[at least Q, H, W, C], needed by `out_of_distribution` only; see
       `outside_images`.
 
+  Returns:
+    u8[N, H, W, C]: a read-only view of the pool where nothing is planted, else
+    a copy.
+
   Raises:
     UserError: an unknown kind, or `outside` is missing or has another shape.
   """
-  if kind not in KINDS:
-    raise UserError(f"canary_kind={kind}: must be one of {', '.join(KINDS)}")
+  validate.one_of(KINDS, canary_kind=kind)
+  if kind in ("mislabelled", "clean"):
+    planted = images.view()
+    # Not the caller's own: whoever writes here must not change the pool.
+    planted.flags.writeable = False
+    return planted
   planted = images.copy()
   count, channels = len(split.canary_index), images.shape[-1]
   if kind == "blank":
@@ -45,9 +53,9 @@ def plant(
       0, 256, (count, 1, 1, channels)
     )
     planted[split.canary_index] = colours.astype(np.uint8)
-  elif kind == "out_of_distribution":
+  else:
     if outside is None:
-      raise UserError(f"canary_kind={kind}: must have images from elsewhere")
+      raise UserError(f"canary_kind={kind!r}: must have images from elsewhere")
     if (
       outside.dtype != np.uint8
       or outside.shape[1:] != images.shape[1:]

@@ -61,7 +61,22 @@ def read_cifar100(
   )
 
 
-def _read(path, train, test, label_key, checksums) -> Arrays | None:
+def _read(
+  path: pathlib.Path,
+  train: list[str],
+  test: list[str],
+  label_key: bytes,
+  checksums: Mapping[str, str],
+) -> Arrays | None:
+  """The arrays of one archive, or None where it is not there.
+
+  Args:
+    path: the archive.
+    train: its members with training images.
+    test: those with test images.
+    label_key: of the labels in each member's dictionary.
+    checksums: MD5 of each archive by file name.
+  """
   if not path.exists():
     return None
   checksum.verify(path, checksums)
@@ -78,23 +93,26 @@ def _read(path, train, test, label_key, checksums) -> Arrays | None:
 
 def _members(path: pathlib.Path, names: list[str]) -> dict[str, bytes]:
   """The contents of the named regular files of a tar.gz, in one pass."""
-  found = {}
+  contents = {}
   try:
     with tarfile.open(path, "r:gz") as archive:
       for member in archive:
         if member.name in names and member.isfile():
           stream = archive.extractfile(member)
           assert stream is not None  # It is, for a regular file.
-          found[member.name] = stream.read()
+          contents[member.name] = stream.read()
   except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
     raise UserError(f"{path}: not a readable tar.gz: {error}") from error
-  missing = sorted(set(names) - set(found))
+  missing = sorted(set(names) - set(contents))
   if missing:
     raise UserError(f"{path}: the archive lacks {', '.join(missing)}")
-  return found
+  return contents
 
 
-def _batch(content: bytes, where: str, label_key: bytes):
+def _batch(
+  content: bytes, where: str, label_key: bytes
+) -> tuple[np.ndarray, np.ndarray]:
+  """u8[n, 32, 32, 3] and i32[n] of one pickled dictionary."""
   batch = restricted_pickle.loads(content, where)
   pixels, labels = batch.get(b"data"), batch.get(label_key)
   if not (

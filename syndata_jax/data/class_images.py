@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from syndata_jax import keys
+from syndata_jax import keys, validate
 from syndata_jax.data import folder, sources
 from syndata_jax.data.outside import check_shape, crops, fit
 from syndata_jax.errors import UserError
@@ -28,7 +28,7 @@ _NEEDS = {
 class ClassImages(NamedTuple):
   """Public images of one shape, and the class of each."""
 
-  images: np.ndarray  # u8[P,H,W,C]
+  images: np.ndarray  # u8[P, H, W, C]
   labels: np.ndarray  # i32[P], every class of [0, num_classes) is there
 
 
@@ -52,11 +52,11 @@ def class_images(
   and their labels say only which place they take.
 
   Args:
-    source: one of `SOURCES`, the field `initial_source` in messages.
+    source: one of `SOURCES`.
     shape: (H, W, C) of the images, C is 1 (grey) or 3 (RGB).
     num_classes: K, what the source must have too.
-    data_dir: where its files are, the field `initial_dir` in messages. Class
-      folders need no test images, and their images may differ in size.
+    data_dir: where its files are. Class folders need no test images, and their
+      images may differ in size.
     crops_per_class: of the photographs; fewer are the first of more.
 
   Returns:
@@ -67,16 +67,12 @@ def class_images(
       classes than K, or a class without images.
   """
   check_shape(shape)
-  if source not in SOURCES:
-    raise UserError(
-      f"initial_source={source!r}: must be one of {', '.join(SOURCES)}"
-    )
+  validate.one_of(SOURCES, source=source)
   if source == "photographs":
     return _photographs(shape, num_classes, crops_per_class)
   if not data_dir and source in _NEEDS:
     raise UserError(
-      f"initial_dir={data_dir!r}: must be {_NEEDS[source]}, for"
-      f" initial_source={source!r}"
+      f"data_dir={data_dir!r}: must be {_NEEDS[source]}, for source={source!r}"
     )
   path = pathlib.Path(data_dir).expanduser() if data_dir else None
   if path and source == "cinic10":
@@ -101,10 +97,10 @@ def _cinic10(
   data_dir: pathlib.Path, shape: tuple[int, int, int], num_classes: int
 ) -> ClassImages:
   roots = [data_dir / "train", data_dir / "valid"]
-  names = _class_names(roots[0])
+  names = folder.class_names(roots[0])
   if tuple(names) != folder.CINIC10_CLASSES:
     raise UserError(
-      f"initial_dir={data_dir}: has classes {', '.join(names)}: must be those"
+      f"{data_dir}: has classes {', '.join(names)}: must be those"
       f" of CINIC-10: {', '.join(folder.CINIC10_CLASSES)}"
     )
   return _class_folders(
@@ -120,15 +116,13 @@ def _folder(
   if (root / "train").is_dir() and folder.class_names(root / "train"):
     root = root / "train"
   return _class_folders(
-    data_dir, [root], _class_names(root), lambda path: True, shape, num_classes
+    data_dir,
+    [root],
+    folder.class_names(root),
+    lambda path: True,
+    shape,
+    num_classes,
   )
-
-
-def _class_names(root: pathlib.Path) -> list[str]:
-  try:
-    return folder.class_names(root)
-  except UserError as error:
-    raise UserError(f"initial_dir={error}") from error
 
 
 def _class_folders(
@@ -139,27 +133,36 @@ def _class_folders(
   shape: tuple[int, int, int],
   num_classes: int,
 ) -> ClassImages:
+  """The images of class folders.
+
+  Args:
+    data_dir: for messages.
+    roots: each with a folder of every class.
+    names: of the classes, in their order.
+    keep: says of an image file whether it is one to take.
+    shape: (H, W, C) of the result.
+    num_classes: how many classes there must be.
+  """
   if len(names) != num_classes:
     raise UserError(
-      f"initial_dir={data_dir}: has {len(names)} classes: must have"
-      f" {num_classes}, as the private data"
+      f"{data_dir}: has {len(names)} classes: must have {num_classes}"
     )
   files: list[pathlib.Path] = []
   labels: list[int] = []
   for label, name in enumerate(names):
-    own = [
+    of_class = [
       path
       for root in roots
       for path in folder.image_files(root / name)
       if keep(path)
     ]
-    if not own:
+    if not of_class:
       raise UserError(
-        f"initial_dir={data_dir}: class {name!r} ({label}) has no images: must"
-        f" have files {', '.join(folder.SUFFIXES)}"
+        f"{data_dir}: class {name!r} ({label}) has no images: must have files"
+        f" {', '.join(folder.SUFFIXES)}"
       )
-    files += own
-    labels += [label] * len(own)
+    files += of_class
+    labels += [label] * len(of_class)
   # Resized one by one: the files may be much larger than the shape.
   images = fit((folder.read_image(path) for path in files), shape)
   return ClassImages(images, np.asarray(labels, np.int32))
@@ -171,21 +174,24 @@ def _data_set(
   num_classes: int,
   data_dir: pathlib.Path | None,
 ) -> ClassImages:
-  try:
-    found = sources.load(source, data_dir)
-  except UserError as error:
-    # Its messages name the flag of the private data.
-    message = str(error).replace("--data_dir", "initial_dir")
-    raise UserError(f"initial_source={source!r}: {message}") from error
-  if found.num_classes != num_classes:
+  """The training images of a data set, resized.
+
+  Args:
+    source: a name of `sources.NAMES`.
+    shape: (H, W, C) of the result.
+    num_classes: how many classes there must be.
+    data_dir: where its files are.
+  """
+  dataset = sources.load(source, data_dir)
+  if dataset.num_classes != num_classes:
     raise UserError(
-      f"initial_source={source!r}: has {found.num_classes} classes: must have"
-      f" {num_classes}, as the private data"
+      f"source={source!r}: has {dataset.num_classes} classes: must have"
+      f" {num_classes}"
     )
-  counts = np.bincount(found.train_labels, minlength=num_classes)
+  counts = np.bincount(dataset.train_labels, minlength=num_classes)
   if not counts.min():
     raise UserError(
-      f"initial_source={source!r}: class {counts.argmin()} has no images: must"
-      " have at least one"
+      f"source={source!r}: class {counts.argmin()} has no images: must have at"
+      " least one"
     )
-  return ClassImages(fit(found.train_images, shape), found.train_labels)
+  return ClassImages(fit(dataset.train_images, shape), dataset.train_labels)

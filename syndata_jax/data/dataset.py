@@ -1,12 +1,12 @@
 """A labelled image data set in host memory, checked when it is made."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from syndata_jax import keys
-from syndata_jax.errors import UserError
+from syndata_jax import keys, validate
+from syndata_jax.errors import UserError, prefixed
 
 
 class Arrays(NamedTuple):
@@ -49,33 +49,38 @@ class Dataset:
   std: tuple[float, ...]
   flip: bool
 
-  def __post_init__(self):
-    if self.num_classes < 2:
-      self._refuse(f"num_classes={self.num_classes}: must be at least 2")
-    _check_images(self, "train_images", self.train_images)
-    _check_images(self, "test_images", self.test_images)
-    if self.train_images.shape[1:] != self.test_images.shape[1:]:
-      self._refuse(
-        f"test_images has images of shape {self.test_images.shape[1:]}: must "
-        f"be {self.train_images.shape[1:]} as in train_images"
-      )
-    _check_labels(self, "train_labels", self.train_labels, self.train_images)
-    _check_labels(self, "test_labels", self.test_labels, self.test_images)
-    channels = self.train_images.shape[-1]
-    for field in ("mean", "std"):
-      value = np.asarray(getattr(self, field), float)
-      if value.shape != (channels,) or not np.all(np.isfinite(value)):
-        self._refuse(
-          f"{field}={getattr(self, field)}: must be {channels} finite numbers"
-        )
-    if min(self.std) <= 0:
-      self._refuse(f"std={self.std}: must be positive")
-
-  def _refuse(self, message: str):
-    raise UserError(f"dataset={self.name}: {message}")
+  def __post_init__(self) -> None:
+    arrays = Arrays(
+      self.train_images, self.train_labels, self.test_images, self.test_labels
+    )
+    with prefixed(f"dataset={self.name}"):
+      check(arrays)
+      validate.at_least(2, num_classes=self.num_classes)
+      for field in ("train_labels", "test_labels"):
+        _check_classes(field, getattr(self, field), self.num_classes)
+      _check_facts(self.mean, self.std, self.train_images.shape[-1])
 
 
-def from_arrays(name: str, arrays: Arrays, **facts) -> Dataset:
+def check(arrays: Arrays) -> None:
+  """Checks what any data set must have, whoever read it.
+
+  Raises:
+    UserError: images that are not u8[N, H, W, C] of one shape with C 1 or 3, or
+      labels that are not integers, one per image.
+  """
+  for field in ("train_images", "test_images"):
+    _check_images(field, getattr(arrays, field))
+  shape = arrays.train_images.shape[1:]
+  if arrays.test_images.shape[1:] != shape:
+    raise UserError(
+      f"test_images is {_described(arrays.test_images)}: must be uint8[T, "
+      f"{', '.join(map(str, shape))}] as train_images"
+    )
+  _check_labels("train_labels", arrays.train_labels, len(arrays.train_images))
+  _check_labels("test_labels", arrays.test_labels, len(arrays.test_images))
+
+
+def from_arrays(name: str, arrays: Arrays, **facts: Any) -> Dataset:
   """A `Dataset` of what a reader returned; `facts` are its other fields.
 
   Labels become i32; a value that does not fit is refused, never wrapped.
@@ -128,28 +133,46 @@ def subset(dataset: Dataset, num_train: int, seed: int) -> Dataset:
   )
 
 
-def _check_images(dataset: Dataset, field: str, images: np.ndarray):
+def _check_images(field: str, images: np.ndarray) -> None:
   if images.dtype != np.uint8 or images.ndim != 4 or 0 in images.shape:
-    dataset._refuse(
-      f"{field} is {images.dtype}{list(images.shape)}: must be uint8[N, H, W, "
-      "C] with nothing empty"
+    raise UserError(
+      f"{field} is {_described(images)}: must be uint8[N, H, W, C] with "
+      "nothing empty"
     )
   if images.shape[-1] not in (1, 3):
-    dataset._refuse(
+    raise UserError(
       f"{field} has {images.shape[-1]} channels: must be 1 (grey) or 3 (RGB)"
     )
 
 
-def _check_labels(
-  dataset: Dataset, field: str, labels: np.ndarray, images: np.ndarray
-):
-  if labels.dtype != np.int32 or labels.shape != images.shape[:1]:
-    dataset._refuse(
-      f"{field} is {labels.dtype}{list(labels.shape)}: must be "
-      f"int32[{len(images)}], one per image"
+def _check_labels(field: str, labels: np.ndarray, num_images: int) -> None:
+  if labels.dtype.kind not in "iu" or labels.shape != (num_images,):
+    raise UserError(
+      f"{field} is {_described(labels)}: must be integer[{num_images}], one "
+      "per image"
     )
-  if labels.min() < 0 or labels.max() >= dataset.num_classes:
-    dataset._refuse(
+
+
+def _check_classes(field: str, labels: np.ndarray, num_classes: int) -> None:
+  if labels.dtype != np.int32:
+    raise UserError(f"{field} is {labels.dtype}: must be int32")
+  if labels.min() < 0 or labels.max() >= num_classes:
+    raise UserError(
       f"{field} spans {labels.min()}..{labels.max()}: must lie in 0.."
-      f"{dataset.num_classes - 1}"
+      f"{num_classes - 1}"
     )
+
+
+def _check_facts(
+  mean: tuple[float, ...], std: tuple[float, ...], channels: int
+) -> None:
+  for field, value in (("mean", mean), ("std", std)):
+    numbers = np.asarray(value, float)
+    if numbers.shape != (channels,) or not np.isfinite(numbers).all():
+      raise UserError(f"{field}={value}: must be {channels} finite numbers")
+  if min(std) <= 0:
+    raise UserError(f"std={std}: must be greater than 0")
+
+
+def _described(array: np.ndarray) -> str:
+  return f"{array.dtype}{list(array.shape)}"

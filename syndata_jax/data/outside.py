@@ -4,8 +4,9 @@ import pathlib
 from collections.abc import Iterable
 
 import numpy as np
+import PIL.Image
 
-from syndata_jax import keys
+from syndata_jax import keys, validate
 from syndata_jax.data import sources
 from syndata_jax.errors import UserError
 
@@ -42,8 +43,7 @@ def outside_images(
       source has, or the source cannot be loaded.
   """
   check_shape(shape)
-  if count < 0:
-    raise UserError(f"count={count}: must be at least 0")
+  validate.not_negative(count=count)
   if source == "photographs":
     return crops(keys.generator(seed, "outside.crops"), count, shape)
   pool = sources.load(source, data_dir).train_images
@@ -107,7 +107,7 @@ def crops(
   draws = random.random((count, 4))
   height, width = shape[:2]
 
-  def crop(which, scale, top, left):
+  def crop(which: float, scale: float, top: float, left: float) -> np.ndarray:
     picture = pictures[int(which * len(pictures))]
     largest = min(picture.width / width, picture.height / height)
     zoom = largest * (_SMALLEST_CROP + (1 - _SMALLEST_CROP) * scale)
@@ -122,28 +122,41 @@ def _mode(shape: tuple[int, int, int]) -> str:
   return "L" if shape[2] == 1 else "RGB"
 
 
-def _picture(pixels: np.ndarray, mode: str):
+def _picture(pixels: np.ndarray, mode: str) -> PIL.Image.Image:
   """A Pillow image of u8[H, W, 1 or 3], grey (L) or RGB."""
-  import PIL.Image
-
   pixels = pixels[..., 0] if pixels.shape[2] == 1 else pixels
   return PIL.Image.fromarray(pixels).convert(mode)
 
 
-def _resized(picture, shape: tuple[int, int, int], box=None) -> np.ndarray:
-  """The box of a picture as u8[H, W, C], resampled with anti-aliasing."""
-  import PIL.Image
+def _resized(
+  picture: PIL.Image.Image,
+  shape: tuple[int, int, int],
+  box: tuple[float, float, float, float] | None = None,
+) -> np.ndarray:
+  """A picture as u8[H, W, C], resampled with anti-aliasing.
 
+  Args:
+    picture: of the mode that C asks for.
+    shape: (H, W, C).
+    box: left, top, right and bottom of the part to take; None for all of it.
+  """
   height, width = shape[:2]
   # Rounding may push the box a hair over the edge, which Pillow refuses.
   if box is not None:
-    limit = (picture.width, picture.height) * 2
-    box = tuple(min(max(b, 0.0), m) for b, m in zip(box, limit, strict=True))
+    left, top, right, bottom = box
+    box = (
+      max(left, 0.0),
+      max(top, 0.0),
+      min(right, picture.width),
+      min(bottom, picture.height),
+    )
   resized = picture.resize(
     (width, height), PIL.Image.Resampling.BICUBIC, box=box
   )
   return np.asarray(resized).reshape(shape)
 
 
-def _stack(images, shape: tuple[int, int, int]) -> np.ndarray:
+def _stack(
+  images: Iterable[np.ndarray], shape: tuple[int, int, int]
+) -> np.ndarray:
   return np.asarray(list(images), np.uint8).reshape(-1, *shape)

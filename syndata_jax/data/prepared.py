@@ -8,6 +8,7 @@ would already ask a server for the sizes of its splits.
 import importlib.util
 import os
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -67,8 +68,9 @@ def _newest_version(folder: pathlib.Path) -> pathlib.Path | None:
   return versions[max(versions)] if versions else None
 
 
-def _split(builder, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _split(builder: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
   source = builder.as_data_source(split=name)
   records = [source[i] for i in range(len(source))]
-  images = np.stack([np.asarray(r["image"], np.uint8) for r in records])
-  return images, np.asarray([r["label"] for r in records], np.int32)
+  images = [np.asarray(record["image"], np.uint8) for record in records]
+  labels = [record["label"] for record in records]
+  return np.stack(images), np.asarray(labels, np.int32)

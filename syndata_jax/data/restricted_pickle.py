@@ -18,17 +18,17 @@ from syndata_jax.errors import UserError
 class _StandIn:
   """An object of the file: it takes any state and acts on none of it."""
 
-  def __init__(self, *ignored):
+  def __init__(self, *ignored: Any):
     del ignored
 
-  def __setstate__(self, state):
+  def __setstate__(self, state: Any) -> None:
     self.state = state
 
 
 class _Type(_StandIn):
   """In place of numpy.dtype: only its name is kept."""
 
-  def __init__(self, name, *ignored):
+  def __init__(self, name: Any, *ignored: Any):
     del ignored
     self.name = name
 
@@ -36,7 +36,7 @@ class _Type(_StandIn):
 class _Array(_StandIn):
   """In place of numpy.ndarray and of the function that makes an empty one."""
 
-  def __setstate__(self, state):
+  def __setstate__(self, state: Any) -> None:
     _, shape, kind, is_fortran, content = state
     if kind.name not in ("u1", b"u1") or not isinstance(content, bytes):
       raise ValueError("an array that is not of bytes")
@@ -48,7 +48,7 @@ class _Array(_StandIn):
 class _Latin1(_StandIn):
   """In place of _codecs.encode: how Python 3 writes bytes in protocol 2."""
 
-  def __new__(cls, text, encoding):
+  def __new__(cls, text: Any, encoding: Any) -> Any:
     if encoding != "latin1":
       raise ValueError("a text that is not latin1")
     return text.encode("latin1")
@@ -71,7 +71,7 @@ class _Unpickler(pickle.Unpickler):
     super().__init__(io.BytesIO(content), encoding="bytes")
     self._where = where
 
-  def find_class(self, module: str, name: str):
+  def find_class(self, module: str, name: str) -> type[_StandIn]:
     if (module, name) not in _STAND_INS:
       raise UserError(
         f"{self._where}: the pickle asks for {module}.{name}: only arrays of "
@@ -95,12 +95,12 @@ def loads(content: bytes, where: str) -> dict[bytes, Any]:
       not hold a dictionary.
   """
   try:
-    found = _Unpickler(content, where).load()
-    if not isinstance(found, dict):
-      raise ValueError(f"a {type(found).__name__} in place of a dictionary")
+    batch = _Unpickler(content, where).load()
+    if not isinstance(batch, dict):
+      raise ValueError(f"a {type(batch).__name__} in place of a dictionary")
     return {
       key: value.values if isinstance(value, _Array) else value
-      for key, value in found.items()
+      for key, value in batch.items()
     }
   except UserError:
     raise

@@ -110,7 +110,7 @@ def load(name: str, data_dir: str | pathlib.Path | None = None) -> Dataset:
     what = (
       "the .npz file" if name == "npz" else "a folder with train/ and test/"
     )
-    raise UserError(f"--data_dir: dataset={name} needs {what}")
+    raise UserError(f"data_dir=None: dataset={name} needs {what}")
   return {"folder": _folder, "cinic10": _cinic10, "npz": _npz}[name](path)
 
 
@@ -125,7 +125,7 @@ def _find(
   if found is None:
     found = prepared.read(source.catalogue_name, data_dir)
   if found is None:
-    where = "a folder named by --data_dir" if data_dir is None else data_dir
+    where = "a folder named by data_dir" if data_dir is None else data_dir
     raise UserError(
       f"dataset={name}: no files found; put {source.files} from {source.url} "
       f"into {where}, or the array_record files that tensorflow-datasets "

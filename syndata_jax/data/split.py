@@ -10,14 +10,12 @@ rate. With one model (Steinke et al., 2023) each audited example is included by
 a fair coin of its own.
 """
 
-import io
 from typing import NamedTuple
 
 import numpy as np
-from etils import epath
 
-from syndata_jax import keys
-from syndata_jax.errors import UserError
+from syndata_jax import files, keys, validate
+from syndata_jax.errors import UserError, prefixed
 
 KINDS = ("mislabelled", "clean", "blank", "out_of_distribution")
 
@@ -131,26 +129,62 @@ def _split(
   kind: str,
   seed: int,
 ) -> AuditSplit:
-  """Chooses and relabels the examples of a membership of equal column sums."""
-  num_canaries, num_models = membership.shape
+  """Chooses and relabels the examples of a membership of equal column sums.
+
+  Args:
+    labels: integer[N], the true ones.
+    membership: bool[Q, M] of the canaries.
+    average_membership: bool[V, M].
+    num_classes: K.
+    kind: of the canaries.
+    seed: names the draws of examples and labels.
+  """
+  num_canaries = len(membership)
   num_average = len(average_membership)
   order = keys.generator(seed, "split.order").permutation(len(labels))
   # Average examples come from the other end: neither number moves the other's.
   canary_index = order[:num_canaries]
   average_index = order[::-1][:num_average]
 
-  is_member = np.ones((num_models, len(labels)), bool)
-  is_member[:, canary_index] = membership.T
-  is_member[:, average_index] = average_membership.T
-  members = np.nonzero(is_member)[1].reshape(num_models, -1)
+  is_member = _is_member(
+    len(labels), canary_index, membership, average_index, average_membership
+  )
   return AuditSplit(
     canary_index=canary_index.astype(np.int32),
     labels=_relabel(labels, canary_index, num_classes, kind, seed),
     membership=membership,
-    members=members.astype(np.int32),
+    members=_rows(is_member),
     average_index=average_index.astype(np.int32),
     average_membership=average_membership,
   )
+
+
+def _is_member(
+  num_examples: int,
+  canary_index: np.ndarray,
+  membership: np.ndarray,
+  average_index: np.ndarray,
+  average_membership: np.ndarray,
+) -> np.ndarray:
+  """bool[M, N]: who trains on what; on what is not audited, every model.
+
+  Args:
+    num_examples: N.
+    canary_index: integer[Q].
+    membership: bool[Q, M].
+    average_index: integer[V].
+    average_membership: bool[V, M].
+  """
+  is_member = np.ones((membership.shape[1], num_examples), bool)
+  is_member[:, canary_index] = membership.T
+  is_member[:, average_index] = average_membership.T
+  return is_member
+
+
+def _rows(is_member: np.ndarray) -> np.ndarray:
+  """i32[M, n], the rows where bool[M, N] is true, as many in each model."""
+  rows = np.nonzero(is_member)[1].reshape(len(is_member), -1)
+  return rows.astype(np.int32)
 
 
 def _deal(
@@ -163,6 +197,12 @@ def _deal(
   rows and never need repair: that is what lets a smaller audit be a prefix of
   a larger one. Each row alone is still uniform, which is all that LiRA uses;
   rows of different pairs are independent.
+
+  Args:
+    num_examples: even.
+    num_models: even.
+    seed: with the purpose, names the draw.
+    purpose: of the stream.
   """
   draws = keys.generator(seed, purpose).random((num_examples // 2, num_models))
   half = draws.argsort(axis=1).argsort(axis=1) < num_models // 2
@@ -171,8 +211,7 @@ def _deal(
 
 def _toss(name: str, num_examples: int, seed: int) -> np.ndarray:
   """bool[num_examples, 1], independent and fair; both sides are there."""
-  if num_examples < 2:
-    raise UserError(f"{name}={num_examples}: must be at least 2")
+  validate.at_least(2, **{name: num_examples})
   draws = keys.generator(seed, f"split.coins.{name}")
   coins = draws.random((num_examples, 1)) < 0.5
   if coins.all() == coins.any():
@@ -183,7 +222,22 @@ def _toss(name: str, num_examples: int, seed: int) -> np.ndarray:
   return coins
 
 
-def _relabel(labels, canary_index, num_classes, kind, seed) -> np.ndarray:
+def _relabel(
+  labels: np.ndarray,
+  canary_index: np.ndarray,
+  num_classes: int,
+  kind: str,
+  seed: int,
+) -> np.ndarray:
+  """i32[N], the labels with those of the canaries as `make_split` says.
+
+  Args:
+    labels: integer[N], the true ones.
+    canary_index: integer[Q], rows of the pool.
+    num_classes: K.
+    kind: of the canaries.
+    seed: names the draw.
+  """
   changed = labels.astype(np.int32)
   random = keys.generator(seed, "split.labels")
   # Drawn for the whole pool, so that no draw depends on the number of canaries.
@@ -196,11 +250,24 @@ def _relabel(labels, canary_index, num_classes, kind, seed) -> np.ndarray:
   return changed
 
 
-def _validate(labels, num_canaries, num_classes, kind, num_average):
-  if kind not in KINDS:
-    raise UserError(f"canary_kind={kind}: must be one of {', '.join(KINDS)}")
-  if num_classes < 2:
-    raise UserError(f"num_classes={num_classes}: must be at least 2")
+def _validate(
+  labels: np.ndarray,
+  num_canaries: int,
+  num_classes: int,
+  kind: str,
+  num_average: int,
+) -> None:
+  """Raises UserError for what no split can be made of.
+
+  Args:
+    labels: integer[N], the true ones.
+    num_canaries: Q.
+    num_classes: K.
+    kind: of the canaries.
+    num_average: V.
+  """
+  validate.one_of(KINDS, canary_kind=kind)
+  validate.at_least(2, num_classes=num_classes)
   if labels.ndim != 1 or labels.dtype.kind not in "iu":
     raise UserError(
       f"labels is {labels.dtype}{list(labels.shape)}: must be integer[N]"
@@ -217,40 +284,69 @@ def _validate(labels, num_canaries, num_classes, kind, num_average):
     )
 
 
-def save_split(path: epath.PathLike, split: AuditSplit) -> None:
+def save_split(path: files.Path, split: AuditSplit) -> None:
   """Writes a split as .npz: the whole file appears, or none of it does."""
-  path = epath.Path(path)
-  content = io.BytesIO()
-  np.savez_compressed(content, **split._asdict())
-  # Beside the target, since a rename is atomic within one file system only.
-  unfinished = path.parent / f"{path.name}.part"
-  try:
-    unfinished.write_bytes(content.getvalue())
-    unfinished.replace(path)
-  finally:
-    unfinished.unlink(missing_ok=True)
+  with files.write_stream(path) as stream:
+    np.savez_compressed(stream, **split._asdict())
 
 
-def load_split(path: epath.PathLike) -> AuditSplit:
-  """Reads what `save_split` wrote; pickled objects are refused.
+def load_split(path: files.Path) -> AuditSplit:
+  """Reads what `save_split` wrote, equal to it; nothing is unpickled.
 
   Raises:
     UserError: no such file, a damaged one, or arrays that do not fit together.
   """
-  try:
-    content = io.BytesIO(epath.Path(path).read_bytes())
-    with np.load(content, allow_pickle=False) as archive:
-      split = AuditSplit(*(archive[name] for name in AuditSplit._fields))
-  except Exception as error:  # A damaged file can raise nearly anything.
-    raise UserError(f"{path}: not a readable split: {error!r}") from error
-  num_models = len(split.members)
-  for index, membership in (
-    (split.canary_index, split.membership),
-    (split.average_index, split.average_membership),
+  arrays = files.read_arrays(path, lambda name: name in AuditSplit._fields)
+  with prefixed(str(path)):
+    for name in AuditSplit._fields:
+      if name not in arrays:
+        raise UserError(
+          f"{name} is missing: must hold {', '.join(AuditSplit._fields)}"
+        )
+    split = AuditSplit(**arrays)
+    _check_types(split)
+    _check_membership(split)
+  return split
+
+
+def _check_types(split: AuditSplit) -> None:
+  """Raises UserError unless all fields have their dtype and their axes."""
+  for name, array in split._asdict().items():
+    dtype = np.dtype(bool if name.endswith("membership") else np.int32)
+    axes = 1 if name.endswith(("index", "labels")) else 2
+    if array.dtype != dtype or array.ndim != axes:
+      raise UserError(
+        f"{name} is {array.dtype}{list(array.shape)}: must be "
+        f"{axes}-dimensional {dtype}"
+      )
+
+
+def _check_membership(split: AuditSplit) -> None:
+  """Raises UserError unless the members are those that membership says."""
+  num_models, num_examples = len(split.members), len(split.labels)
+  for name, index_name in (
+    ("membership", "canary_index"),
+    ("average_membership", "average_index"),
   ):
+    membership, index = getattr(split, name), getattr(split, index_name)
     if membership.shape != (len(index), num_models):
       raise UserError(
-        f"{path}: membership has shape {list(membership.shape)}: must be "
-        f"[{len(index)}, {num_models}]"
+        f"{name} has shape {list(membership.shape)}: must be [{len(index)}, "
+        f"{num_models}]"
       )
-  return split
+    if index.size and not 0 <= index.min() <= index.max() < num_examples:
+      raise UserError(
+        f"{index_name} spans {index.min()}..{index.max()}: must lie in 0.."
+        f"{num_examples - 1}"
+      )
+  is_member = _is_member(
+    num_examples,
+    split.canary_index,
+    split.membership,
+    split.average_index,
+    split.average_membership,
+  )
+  # Ascending rows, so that equal sets are equal arrays.
+  rows = np.nonzero(is_member)[1]
+  if not np.array_equal(split.members.ravel(), rows):
+    raise UserError("members are not those that membership says: delete it")

@@ -51,8 +51,8 @@ def _read_half(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
   import scipy.io
 
   try:
-    found = scipy.io.loadmat(path, variable_names=("X", "y"))
-    pixels, labels = found["X"], found["y"].reshape(-1).astype(np.int32)
+    arrays = scipy.io.loadmat(path, variable_names=("X", "y"))
+    pixels, labels = arrays["X"], arrays["y"].reshape(-1).astype(np.int32)
   except Exception as error:  # A damaged file can raise nearly anything.
     raise UserError(f"{path}: not a readable SVHN file: {error!r}") from error
   if pixels.dtype != np.uint8 or pixels.shape != (32, 32, 3, len(labels)):

@@ -1,10 +1,7 @@
 """The two pictures of an audit: the ROC curve and the losses behind it."""
 
-import io
 import math
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,20 +9,20 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from syndata_jax.attack.roc import roc_curve
+from syndata_jax import files
+from syndata_jax.attack.roc import HEADLINE_FPR, roc_curve
 from syndata_jax.reporting.formats import level, percent
-from syndata_jax.reporting.verdict import HEADLINE_FPR
 
 # (label, values f64[...], membership bool[...] of the same shape)
 Labelled = tuple[str, np.ndarray, np.ndarray]
 
 # Okabe and Ito, "Color Universal Design" (2008): distinct for every common
 # kind of colour blindness. The line styles keep them apart in grey, too.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _STYLES = ("-", "--", "-.", (0, (1, 1)))
 _MEMBER, _NONMEMBER = "#D55E00", "#0072B2"
-_GREY = "#666666"
-_DPI = 160
+GREY = "#666666"
+DPI = 160
 
 # Fixed, so that the pictures of two runs can be laid side by side.
 _LOSS_RANGE = (-6, 2)
@@ -33,14 +30,14 @@ _BINS_PER_DECADE = 6
 
 
 def roc_figure(
-  path: str | os.PathLike[str], curves: Sequence[Labelled], title: str
+  path: files.Path, curves: Sequence[Labelled], title: str
 ) -> None:
   """Writes `draw_roc(curves, title)` to `path` as a PNG, all or nothing."""
   _write(path, draw_roc(curves, title))
 
 
 def loss_figure(
-  path: str | os.PathLike[str], populations: Sequence[Labelled], title: str
+  path: files.Path, populations: Sequence[Labelled], title: str
 ) -> None:
   """Writes `draw_losses(populations, title)` as a PNG, all or nothing."""
   _write(path, draw_losses(populations, title))
@@ -74,11 +71,11 @@ def draw_roc(curves: Sequence[Labelled], title: str) -> Figure:
   bottom = _decade_below(max(members for members, _ in counts))
   left = _decade_below(max(nonmembers for _, nonmembers in counts))
   chance = np.geomspace(min(left, bottom), 1)
-  axes.plot(chance, chance, ":", color=_GREY, linewidth=1, label="guessing")
+  axes.plot(chance, chance, ":", color=GREY, linewidth=1, label="guessing")
   heading = None
   if any(_resolves(membership) for _, _, membership in curves):
     heading = f"TPR at {level(HEADLINE_FPR)} FPR"
-    axes.axvline(HEADLINE_FPR, color=_GREY, linewidth=0.8, zorder=1)
+    axes.axvline(HEADLINE_FPR, color=GREY, linewidth=0.8, zorder=1)
   axes.set(
     xscale="log",
     yscale="log",
@@ -129,9 +126,24 @@ def draw_losses(populations: Sequence[Labelled], title: str) -> Figure:
   return figure
 
 
-def _draw_curve(axes: Axes, index, label, scores, membership):
+def _draw_curve(
+  axes: Axes,
+  index: int,
+  label: str,
+  scores: np.ndarray,
+  membership: np.ndarray,
+) -> None:
+  """Adds one ROC curve.
+
+  Args:
+    axes: to draw in.
+    index: of the curve: its colour and line style.
+    label: for the legend.
+    scores: f64[...]; high means member.
+    membership: bool[...] of the same shape.
+  """
   curve = roc_curve(scores, membership)
-  colour = _COLOURS[index % len(_COLOURS)]
+  colour = COLOURS[index % len(COLOURS)]
   if _resolves(membership):
     tpr = float(curve.tpr_at(HEADLINE_FPR))
     label = f"{label}: {percent(tpr)}"
@@ -151,7 +163,9 @@ def _draw_curve(axes: Axes, index, label, scores, membership):
   )
 
 
-def _draw_histograms(axes: Axes, losses, membership):
+def _draw_histograms(
+  axes: Axes, losses: np.ndarray, membership: np.ndarray
+) -> None:
   edges = _loss_edges()
   members = np.asarray(membership, bool)
   losses = np.clip(losses, edges[0], edges[-1])
@@ -172,44 +186,33 @@ def _draw_histograms(axes: Axes, losses, membership):
     )
 
 
-def _loss_edges():
+def _loss_edges() -> np.ndarray:
   low, high = _LOSS_RANGE
   return np.logspace(low, high, (high - low) * _BINS_PER_DECADE + 1)
 
 
-def _counts(membership):
+def _counts(membership: np.ndarray) -> tuple[int, int]:
   """(members, non-members)."""
   members = int(np.sum(membership))
   return members, np.size(membership) - members
 
 
-def _resolves(membership):
+def _resolves(membership: np.ndarray) -> bool:
   """Whether one false positive is not above the FPR that is quoted."""
   return 1 / _counts(membership)[1] <= HEADLINE_FPR
 
 
-def _decade_below(count):
+def _decade_below(count: int) -> float:
   """1 / count rounded down to a power of ten; never more than 0.1."""
   return 10.0 ** -max(1, math.ceil(math.log10(count)))
 
 
-def _figure(width, height):
-  figure = Figure((width, height), dpi=_DPI, layout="constrained")
+def _figure(width: float, height: float) -> Figure:
+  figure = Figure((width, height), dpi=DPI, layout="constrained")
   FigureCanvasAgg(figure)
   return figure
 
 
-def _write(path, figure):
-  image = io.BytesIO()
-  figure.savefig(image, format="png")
-  replace(Path(path), image.getvalue())
-
-
-def replace(path: Path, content: bytes) -> None:
-  """Writes a file, all or nothing."""
-  part = path.with_name(f".{path.name}.{os.getpid()}.part")
-  try:
-    part.write_bytes(content)
-    os.replace(part, path)
-  finally:
-    part.unlink(missing_ok=True)
+def _write(path: files.Path, figure: Figure) -> None:
+  with files.write_stream(path) as stream:
+    figure.savefig(stream, format="png")

@@ -45,16 +45,19 @@ def one_run_table(attack: Mapping[str, Any]) -> Table:
   for name in ("AUC", header):
     table.add_column(name, justify="right", no_wrap=True, style="bold")
     table.add_column("\n95% interval", no_wrap=True)
-  for name, key in (("canaries", "canaries"), ("average case", "average")):
-    if key in attack:
-      record = attack[key]["attacks"][0]
-      auc, tpr = record["auc"], record["tpr_at_fpr"][_QUOTED]
-      table.add_row(
-        name,
-        f"{auc['value']:.3f}",
-        f"{auc['low']:.3f} to {auc['high']:.3f}",
-        percent(tpr["value"]),
-        f"{percent(tpr['low'])} to {percent(tpr['high'])}",
-      )
+  records = {"canaries": attack["canaries"]["attacks"][0]}
+  for name, record in attack.get("others", {}).items():
+    records[f"{name}: canaries"] = record
+  if "average" in attack:
+    records["average case"] = attack["average"]["attacks"][0]
+  for name, record in records.items():
+    auc, tpr = record["auc"], record["tpr_at_fpr"][_QUOTED]
+    table.add_row(
+      name,
+      f"{auc['value']:.3f}",
+      f"{auc['low']:.3f} to {auc['high']:.3f}",
+      percent(tpr["value"]),
+      f"{percent(tpr['low'])} to {percent(tpr['high'])}",
+    )
   table.add_row("guessing", "0.500", "", percent(float(_QUOTED)), style="dim")
   return table

@@ -1,13 +1,9 @@
 """A picture of images by class, such as the synthetic ones of a model."""
 
-import io
-import os
-from pathlib import Path
-
 import numpy as np
 from PIL import Image
 
-from syndata_jax.reporting.figures import replace
+from syndata_jax import files
 
 _COLUMNS = 20  # the most of a class
 _LEAST = 48  # pixels of a side, to be looked at
@@ -15,23 +11,22 @@ _GAP = 2
 
 
 def image_sheet(
-  path: str | os.PathLike[str], images: np.ndarray, labels: np.ndarray
+  path: files.Path, images: np.ndarray, labels: np.ndarray
 ) -> None:
   """Writes `draw_sheet(images, labels)` as a PNG, all or nothing."""
-  content = io.BytesIO()
-  Image.fromarray(draw_sheet(images, labels)).save(content, format="png")
-  replace(Path(path), content.getvalue())
+  with files.write_stream(path) as stream:
+    Image.fromarray(draw_sheet(images, labels)).save(stream, format="png")
 
 
 def draw_sheet(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
   """One row for each class, at most twenty images of it, white between them.
 
   Args:
-    images: f32[S,H,W,C], C 1 or 3; below 0 is shown black, above 1 white.
+    images: f32[S, H, W, C], C 1 or 3; below 0 is shown black, above 1 white.
     labels: i32[S].
 
   Returns:
-    u8[height,width,3]. Small images are enlarged without smoothing.
+    u8[height, width, 3]. Small images are enlarged without smoothing.
   """
   _, height, width, channels = images.shape
   classes = [images[labels == k][:_COLUMNS] for k in np.unique(labels)]

@@ -2,6 +2,7 @@
 
 import io
 import statistics
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,8 @@ from syndata_jax.reporting.verdict import notes, subject, verdict
 
 _TEXT_WIDTH = 100
 _QUOTED = ("0.001", "0.01")
+# Of a row's name beside two rates with their intervals: 80 columns together.
+_NAME_WIDTH = 26
 
 
 def render(
@@ -41,14 +44,15 @@ def render(
   """Prints the report of one run.
 
   Args:
-    attack: the contents of `attack.json`: `audit`, `headline`,
-      `epsilon_bound`, `canaries` and, if ordinary examples were audited,
-      `average`. Rates are fractions.
+    attack: the contents of `attack.json`: see `attack.attack`.
     training: how the models were made, or None when the logits came from a
       file: `dataset`, `paradigm`, `model`, `canary_kind`, `device`,
       `num_epochs`, `test_accuracy` (one fraction per model), `hours` (of
       accelerator), `images_per_second` and `utilisation` (a fraction of the
-      device's peak, None where that is not known).
+      device's peak, None where that is not known). It may have `chosen_as`,
+      what to call the canaries that a model learned from where it left some
+      out, such as `selected`; and `other_accuracy`, for each other network by
+      name its fractions.
     console: where to; from 80 columns on every line fits. In fewer, lines of
       numbers are longer than the console, because a cut number is worse.
     guarantee: None for a paradigm without.
@@ -71,7 +75,13 @@ def render_text(
   return "\n".join(lines) + "\n"
 
 
-def _blocks(attack, training, console, guarantee) -> Iterator[RenderableType]:
+def _blocks(
+  attack: Mapping[str, Any],
+  training: Mapping[str, Any] | None,
+  console: Console,
+  guarantee: Guarantee | None,
+) -> Iterator[RenderableType]:
+  """The parts of the report, in order; the arguments are those of `render`."""
   canaries, average = attack["canaries"], attack.get("average")
   kind = None if training is None else training["canary_kind"]
   bound, one_run = attack["epsilon_bound"], attack["audit"] == "one_run"
@@ -80,7 +90,7 @@ def _blocks(attack, training, console, guarantee) -> Iterator[RenderableType]:
   )
   yield Rule("Privacy audit", style="dim")
   yield Padding(Text(sentence, style="bold"), 1)
-  if is_broken(bound, guarantee):
+  if guarantee is not None and is_broken(bound, guarantee):
     yield Padding(
       Text(broken(bound, guarantee), style="bold red"), (0, 1, 1, 1)
     )
@@ -88,19 +98,20 @@ def _blocks(attack, training, console, guarantee) -> Iterator[RenderableType]:
     yield Padding(Text(f"Note: {note}", style="yellow"), (0, 1, 1, 1))
   yield _facts(_setting(attack["headline"], training))
   yield ""
-  leakage = one_run_table(attack) if one_run else _leakage(attack, training)
+  chosen_as = (training or {}).get("chosen_as", "selected")
+  leakage = one_run_table(attack) if one_run else _leakage(attack, chosen_as)
   yield _unsqueezed(leakage, console)
   yield ""
   yield _unsqueezed(epsilon_table(bound, guarantee), console)
   if "selection" in attack:
     yield ""
-    yield _facts(_selection(attack["selection"], training))
+    yield _facts(_chosen(attack["selection"]["share"], chosen_as))
   if guarantee is not None:
     yield ""
     yield _facts({"Guarantee": guarantee.lines})
   if training is not None:
     yield ""
-    yield _facts(_utility(training["test_accuracy"]) | _efficiency(training))
+    yield _facts(_utility(training) | _efficiency(training))
   for name, population in (("Canaries", canaries), ("Average case", average)):
     if population is not None:
       yield Padding(Text(_sizes(name, population), style="bold"), 1)
@@ -119,12 +130,14 @@ def _facts(facts: Mapping[str, Sequence[str]]) -> Table:
   return table
 
 
-def _unsqueezed(table, console):
+def _unsqueezed(table: Table, console: Console) -> Table:
   table.width = natural_width(table, console)
   return table
 
 
-def _setting(headline, training):
+def _setting(
+  headline: Mapping[str, Any], training: Mapping[str, Any] | None
+) -> dict[str, list[str]]:
   attack = {"Attack": [describe(headline)]}
   if training is None:
     return attack
@@ -134,67 +147,84 @@ def _setting(headline, training):
   return {"Models": [models], "Canaries": [canaries]} | attack
 
 
-def _leakage(attack, training) -> Table:
+def _leakage(attack: Mapping[str, Any], chosen_as: str) -> Table:
   """TPR at the two FPRs that are quoted, each with its interval."""
-  canaries, average = attack["canaries"], attack.get("average")
-  rows = {"canaries": canaries["attacks"][0]}
-  if average is not None:
-    rows["average case"] = average["attacks"][0]
-  rows["shuffled membership"] = canaries["shuffled"]
   table = Table(box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True)
   table.add_column("Leakage", no_wrap=True)
   for key in _QUOTED:
     header = f"TPR at\n{level(float(key))} FPR"
     table.add_column(header, justify="right", no_wrap=True, style="bold")
     table.add_column("\n95% interval", no_wrap=True)
-  for name, record in rows.items():
-    figures = [record["tpr_at_fpr"][key] for key in _QUOTED]
-    cells = [(percent(f["value"]), _interval(f)) for f in figures]
-    table.add_row(name, *cells[0], *cells[1])
-    if name == "canaries":
-      _add_apart(table, attack.get("selection", {}), _parts(training))
+  canaries = attack["canaries"]
+  _add_rates(table, "canaries", canaries["attacks"][0]["tpr_at_fpr"])
+  # Point estimates, of members of two kinds against the same non-members.
+  parts = attack.get("selection", {})
+  for key, name in (
+    ("selected", chosen_as),
+    ("unselected", f"not {chosen_as}"),
+  ):
+    if parts.get(key):
+      _add_rates(table, f"  of these, {name}", parts[key])
+  for name, record in attack.get("others", {}).items():
+    _add_rates(table, f"{name}: canaries", record["tpr_at_fpr"])
+  if "average" in attack:
+    average = attack["average"]["attacks"][0]
+    _add_rates(table, "average case", average["tpr_at_fpr"])
+  _add_rates(table, "shuffled membership", canaries["shuffled"]["tpr_at_fpr"])
   chance = [percent(float(key)) for key in _QUOTED]
   table.add_row("guessing", chance[0], "", chance[1], style="dim")
   return table
 
 
-def _parts(training):
-  """What a paradigm that chooses among its private data calls the two parts."""
-  if training is not None and training["paradigm"] == "distillation":
-    return "Initial images", "in the first images", "not in them"
-  return "Selection", "selected", "unselected"
+def _add_rates(table: Table, name: str, rates: Mapping[str, Any]) -> None:
+  """A row of the leakage table.
+
+  Args:
+    table: of `_leakage`.
+    name: of the row; a long one takes several lines.
+    rates: by the FPR as text, a fraction or a figure with its interval.
+  """
+  cells = []
+  for rate in (rates[key] for key in _QUOTED):
+    if isinstance(rate, Mapping):
+      cells += [percent(rate["value"]), _interval(rate)]
+    else:
+      cells += [percent(rate), ""]
+  lines = textwrap.wrap(name, _NAME_WIDTH, subsequent_indent="    ")
+  table.add_row("\n".join(lines), *cells)
 
 
-def _add_apart(table, selection, parts):
-  """Rows for the members that a paradigm chose, and for those it left out."""
-  for key, name in zip(("selected", "unselected"), parts[1:], strict=True):
-    rates = selection.get(key)
-    if rates:
-      cells = [percent(rates[level]) for level in _QUOTED]
-      table.add_row(f"  of these, {name}", cells[0], "", cells[1], "")
-
-
-def _selection(selection, training):
-  share = selection["share"]
-  spread = f"standard deviation {statistics.stdev(share):.2%}"
+def _chosen(share: Sequence[float], chosen_as: str) -> dict[str, list[str]]:
+  """How many of each model's own canaries it learned from."""
   mean = percent(statistics.fmean(share))
-  return {_parts(training)[0]: [f"{mean} of a model's own canaries, {spread}"]}
+  spread = f"standard deviation {statistics.stdev(share):.2%}"
+  return {
+    "Chosen": [f"{mean} of a model's own canaries are {chosen_as}, {spread}"]
+  }
 
 
-def _interval(figure):
+def _interval(figure: Mapping[str, float]) -> str:
   return f"{percent(figure['low'])} to {percent(figure['high'])}"
 
 
-def _utility(accuracy):
-  mean = f"test accuracy {statistics.fmean(accuracy):.2%}"
-  if len(accuracy) == 1:
-    return {"Utility": [f"{mean} (1 model)"]}
+def _utility(training: Mapping[str, Any]) -> dict[str, list[str]]:
+  lines = [_accuracy(training["test_accuracy"])]
+  for name, accuracy in training.get("other_accuracy", {}).items():
+    lines.append(f"{name}: {_accuracy(accuracy)}")
+  return {"Utility": lines}
+
+
+def _accuracy(fractions: Sequence[float]) -> str:
+  """Mean and spread of one fraction per model."""
+  mean = f"test accuracy {statistics.fmean(fractions):.2%}"
+  if len(fractions) == 1:
+    return f"{mean} (1 model)"
   # The sample standard deviation: the models are draws from the paradigm.
-  spread = f"standard deviation {statistics.stdev(accuracy):.2%}"
-  return {"Utility": [f"{mean}, {spread} over {len(accuracy)} models"]}
+  spread = f"standard deviation {statistics.stdev(fractions):.2%}"
+  return f"{mean}, {spread} over {len(fractions)} models"
 
 
-def _efficiency(training):
+def _efficiency(training: Mapping[str, Any]) -> dict[str, list[str]]:
   share = training["utilisation"]
   used = "peak of this device unknown"
   if share is not None:
@@ -208,7 +238,7 @@ def _efficiency(training):
   }
 
 
-def _sizes(name, population):
+def _sizes(name: str, population: Mapping[str, Any]) -> str:
   counts = [
     counted(population[key], noun)
     for key, noun in (

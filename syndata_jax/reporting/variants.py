@@ -13,7 +13,7 @@ from syndata_jax.reporting.formats import counted, level, percent
 Record = Mapping[str, Any]
 
 _ATTACKS = {"lira": "LiRA"}
-_VARIANCES = {"per_example": "per example", None: "-"}
+_VARIANCES = {"per_example": "per example"}
 
 # Columns above this importance are never left out.
 _INDISPENSABLE = 8
@@ -60,15 +60,17 @@ class _Column(NamedTuple):
   justify: JustifyMethod = "right"
 
 
-def _attack(record):
-  return _ATTACKS.get(record["attack"], record["attack"])
+def _attack(record: Record) -> str:
+  name: str = record["attack"]
+  return _ATTACKS.get(name, name)
 
 
-def _variance(record):
-  return _VARIANCES.get(record["variance"], record["variance"])
+def _variance(record: Record) -> str:
+  name: str | None = record["variance"]
+  return "-" if name is None else _VARIANCES.get(name, name)
 
 
-def _tpr_column(key):
+def _tpr_column(key: str) -> _Column:
   return _Column(
     f"TPR at\n{level(float(key))}",
     _IMPORTANCE.get(key, 1),
@@ -92,7 +94,7 @@ _SUMMARIES = [
 ]
 
 
-def _grid(columns, records):
+def _grid(columns: Sequence[_Column], records: Sequence[Record]) -> Table:
   table = Table(box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True)
   for column in columns:
     table.add_column(column.header, justify=column.justify, no_wrap=True)

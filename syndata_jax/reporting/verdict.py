@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from syndata_jax.attack.roc import HEADLINE_FPR
 from syndata_jax.reporting.formats import level, percent
-
-HEADLINE_FPR = 0.001
 
 # With shuffled membership, audits of this kind scatter up to about three times
 # the FPR; only what lies clearly above points to a fault of the audit.
@@ -57,10 +56,11 @@ def notes(attack: Mapping[str, Any]) -> list[str]:
     attack: the contents of `attack.json`.
   """
   canaries, average = attack["canaries"], attack.get("average")
-  found = [_too_coarse("canaries", canaries), _null_leak(canaries)]
+  candidates = [_too_coarse("canaries", canaries)]
   if average is not None:
-    found.insert(1, _too_coarse("average case", average))
-  return [note for note in found if note]
+    candidates.append(_too_coarse("average case", average))
+  candidates.append(_null_leak(canaries))
+  return [note for note in candidates if note]
 
 
 def subject(canary_kind: str | None) -> str:
@@ -74,12 +74,11 @@ def subject(canary_kind: str | None) -> str:
 def resolved_fpr(population: Mapping[str, Any]) -> float | None:
   """The lowest reported FPR not below one false positive, if there is any."""
   levels = map(float, population["attacks"][0]["tpr_at_fpr"])
-  return min(
-    (f for f in levels if f >= population["smallest_fpr"]), default=None
-  )
+  smallest = population["smallest_fpr"]
+  return min((fpr for fpr in levels if fpr >= smallest), default=None)
 
 
-def _too_coarse(name, population):
+def _too_coarse(name: str, population: Mapping[str, Any]) -> str | None:
   smallest = population["smallest_fpr"]
   if smallest <= HEADLINE_FPR:
     return None
@@ -90,7 +89,7 @@ def _too_coarse(name, population):
   )
 
 
-def _null_leak(canaries):
+def _null_leak(canaries: Mapping[str, Any]) -> str | None:
   fpr = resolved_fpr(canaries)
   if fpr is None:
     return None
@@ -104,12 +103,12 @@ def _null_leak(canaries):
   )
 
 
-def _tpr(record, fpr):
+def _tpr(record: Mapping[str, Any], fpr: float) -> Mapping[str, float]:
   by_level = {float(key): value for key, value in record["tpr_at_fpr"].items()}
   return by_level[fpr]
 
 
-def _odds(fpr):
+def _odds(fpr: float) -> str:
   """0.005 as `five false alarms in a thousand`."""
   base, word = (1000, "thousand") if fpr < 0.01 else (100, "hundred")
   count = round(fpr * base)

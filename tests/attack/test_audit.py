@@ -101,10 +101,10 @@ def test_runs_every_variant_once_and_the_headline_first(views):
     for variance in ("per_example", "global")
     for count in {1, views}
   } | {("threshold", score, None, 1) for score in ("hinge", "logit")}
-  found = _variants(result["canaries"])
-  assert len(found) == len(expected)
-  assert set(found) == expected
-  assert found[0] == ("lira", "hinge", "per_example", views)
+  listed = _variants(result["canaries"])
+  assert len(listed) == len(expected)
+  assert set(listed) == expected
+  assert listed[0] == ("lira", "hinge", "per_example", views)
 
 
 def test_without_an_average_case_there_is_no_average():
@@ -139,8 +139,8 @@ def test_the_epsilon_bound_is_that_of_the_headline_on_the_canaries():
   for delta in (1e-5, 1e-4):
     expected = epsilon_lower_bound(scores, canaries.membership, delta)
     assert expected.epsilon > 1
-    found = attack(_file(gap=9.0), replicates=2, delta=delta)["epsilon_bound"]
-    assert EpsilonBound(**found) == expected
+    record = attack(_file(gap=9.0), replicates=2, delta=delta)["epsilon_bound"]
+    assert EpsilonBound(**record) == expected
   assert attack(_file(), replicates=2)["epsilon_bound"]["delta"] == 1e-5
 
 
@@ -193,8 +193,8 @@ def test_is_deterministic_and_leaves_its_input_alone():
   before = [array.copy() for array in file.canaries]
   first = attack(file, seed=1, replicates=20)
   assert json.dumps(first) == json.dumps(attack(file, seed=1, replicates=20))
-  for array, kept in zip(file.canaries, before, strict=True):
-    np.testing.assert_array_equal(array, kept)
+  for array, copy in zip(file.canaries, before, strict=True):
+    np.testing.assert_array_equal(array, copy)
   other = attack(file, seed=2, replicates=20)
   assert other["canaries"]["shuffled"] != first["canaries"]["shuffled"]
   for one, two in zip(

@@ -70,14 +70,14 @@ def test_shared_models_widen_the_interval():
   rng = np.random.default_rng(1)
   membership = np.tile(np.arange(12) % 2 == 0, (200, 1))
   shared = np.tile(rng.normal(size=12), (200, 1))
-  own = rng.normal(size=(200, 12))
+  apart = rng.normal(size=(200, 12))
   draws = bootstrap.draw(200, 12, 200, rng)
 
   def width(scores):
     figure = bootstrap.intervals(scores, membership, draws)["auc"]
     return figure["high"] - figure["low"]
 
-  assert width(shared) > 5 * width(own)
+  assert width(shared) > 5 * width(apart)
 
 
 def test_the_interval_of_the_auc_covers_the_truth():

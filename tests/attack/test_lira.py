@@ -15,15 +15,15 @@ def _reference(scores, membership, variance):
   result = np.empty((examples, models))
   for target in range(models):
     others = np.arange(models) != target
-    kept, inside = scores[:, others], membership[:, others]
+    others_scores, inside = scores[:, others], membership[:, others]
     for example in range(examples):
       logs = []
       for side in (inside, ~inside):
-        own = kept[example][side[example]]  # [n, A]
-        std = own.std(axis=0, ddof=1)
+        of_side = others_scores[example][side[example]]  # [n, A]
+        std = of_side.std(axis=0, ddof=1)
         if variance == "global":
-          std = kept[side].std(ddof=1)
-        score, mean = scores[example, target], own.mean(axis=0)
+          std = others_scores[side].std(ddof=1)
+        score, mean = scores[example, target], of_side.mean(axis=0)
         logs.append(norm.logpdf(score, mean, std + 1e-30))
       result[example, target] = np.mean(logs[0] - logs[1])
   return result

@@ -49,22 +49,22 @@ def test_the_bound_is_where_the_p_value_meets_the_significance(delta):
 
 def test_no_leakage_shows_nothing():
   generator = np.random.default_rng(1)
-  found = [
+  bounds = [
     one_run_epsilon(generator.normal(size=64), generator.random(64) < 0.5, 1e-5)
     for _ in range(300)
   ]
-  assert np.mean([bound.epsilon > 0 for bound in found]) <= 0.05
+  assert np.mean([bound.epsilon > 0 for bound in bounds]) <= 0.05
 
 
 def test_bound_holds_where_the_guarantee_is_tight():
   generator = np.random.default_rng(2)
-  found = []
+  epsilons = []
   for _ in range(80):
     coins, scores = _randomised_response(1.0, 300, generator)
-    found.append(one_run_epsilon(scores, coins, _DELTA).epsilon)
-  assert np.mean(np.array(found) > 1.0) <= 0.05
-  # All guesses carry the same evidence, so most of epsilon is found.
-  assert np.mean(found) > 0.6
+    epsilons.append(one_run_epsilon(scores, coins, _DELTA).epsilon)
+  assert np.mean(np.array(epsilons) > 1.0) <= 0.05
+  # All guesses carry the same evidence, so most of epsilon is shown.
+  assert np.mean(epsilons) > 0.6
 
 
 def test_a_lower_confidence_would_be_exceeded():
@@ -81,13 +81,13 @@ def test_gaussian_mechanism_from_below():
   """One coordinate per canary, as orthogonal gradients would give."""
   generator = np.random.default_rng(3)
   noise = privacy.gaussian_noise_multiplier(4.0, 1, 1e-5)
-  found = []
+  epsilons = []
   for _ in range(15):
     coins = generator.random(1_000) < 0.5
     scores = coins + noise * generator.normal(size=1_000)
-    found.append(one_run_epsilon(scores, coins, 1e-5).epsilon)
-  assert max(found) < 4.0
-  assert np.mean(found) > 1.0
+    epsilons.append(one_run_epsilon(scores, coins, 1e-5).epsilon)
+  assert max(epsilons) < 4.0
+  assert np.mean(epsilons) > 1.0
 
 
 def test_low_scores_count_as_well():

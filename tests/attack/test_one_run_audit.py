@@ -55,13 +55,13 @@ def test_the_record():
   assert result["audit"] == "one_run"
   headline = dict(attack="threshold", score="hinge", variance=None, views=3)
   assert result["headline"] == headline
-  for found, own in (("canaries", canaries), ("average", average)):
-    population = dict(result[found])
+  for name, predictions in (("canaries", canaries), ("average", average)):
+    population = dict(result[name])
     attacks = population.pop("attacks")
-    members = int(own.membership.sum())
-    nonmembers = len(own.labels) - members
+    members = int(predictions.membership.sum())
+    nonmembers = len(predictions.labels) - members
     assert population == {
-      "examples": len(own.labels),
+      "examples": len(predictions.labels),
       "models": 1,
       "views": 3,
       "members": members,
@@ -74,7 +74,7 @@ def test_the_record():
       ("hinge", 1),
       ("logit", 1),
     ]
-    expected = auc(_hinge(own), own.membership[:, 0])
+    expected = auc(_hinge(predictions), predictions.membership[:, 0])
     assert attacks[0]["auc"]["value"] == pytest.approx(expected, abs=1e-12)
     assert attacks[0]["auc"]["low"] <= expected <= attacks[0]["auc"]["high"]
   assert json.loads(json.dumps(result, allow_nan=False)) == result
@@ -82,9 +82,9 @@ def test_the_record():
 
 def test_the_bound_is_that_of_one_run():
   canaries = _predictions(2, gap=5.0)
-  found = attack(PredictionFile(canaries), replicates=2, delta=1e-4)
+  result = attack(PredictionFile(canaries), replicates=2, delta=1e-4)
   expected = one_run_epsilon(_hinge(canaries), canaries.membership[:, 0], 1e-4)
-  bound = EpsilonBound(**found["epsilon_bound"])
+  bound = EpsilonBound(**result["epsilon_bound"])
   assert bound.neighbours == "add_or_remove_one"
   assert bound == expected
   assert bound.epsilon > 2
@@ -94,8 +94,8 @@ def test_no_leakage_shows_nothing():
   files = [
     PredictionFile(_predictions(seed, 64, gap=0.0)) for seed in range(100)
   ]
-  found = [attack(file, replicates=1)["epsilon_bound"] for file in files]
-  assert sum(bound["epsilon"] > 0 for bound in found) <= 5
+  bounds = [attack(file, replicates=1)["epsilon_bound"] for file in files]
+  assert sum(bound["epsilon"] > 0 for bound in bounds) <= 5
 
 
 def test_one_model_of_a_paired_split_is_judged_by_pairs():
@@ -103,9 +103,9 @@ def test_one_model_of_a_paired_split_is_judged_by_pairs():
   paired = canaries.membership.copy()
   paired[1::2] = ~paired[::2]
   canaries = canaries._replace(membership=paired)
-  found = attack(PredictionFile(canaries), replicates=2)["epsilon_bound"]
-  assert found["neighbours"] == "replace_one"
-  assert found["coins"] == 100
+  bound = attack(PredictionFile(canaries), replicates=2)["epsilon_bound"]
+  assert bound["neighbours"] == "replace_one"
+  assert bound["coins"] == 100
 
 
 @pytest.mark.parametrize("factor, holds", [(1.0, True), (0.01, False)])
@@ -114,12 +114,12 @@ def test_noise_that_is_too_small_breaks_the_claim(factor, holds):
   sigma = gaussian_noise_multiplier(1.0, 1, 1e-5)
   rng = np.random.default_rng(4)
   membership = rng.random((300, 1)) < 0.5
-  own = membership[:, :, None] + factor * sigma * rng.normal(size=(300, 1, 1))
-  logits = np.stack([own, np.zeros_like(own)], axis=-1).astype(np.float32)
+  moved = membership[:, :, None] + factor * sigma * rng.normal(size=(300, 1, 1))
+  logits = np.stack([moved, np.zeros_like(moved)], axis=-1).astype(np.float32)
   labels = np.zeros(300, np.int32)
   file = PredictionFile(Predictions(logits, labels, membership))
-  found = attack(file, replicates=2)["epsilon_bound"]
-  bound, claim = EpsilonBound(**found), epsilon(1.0, sigma, 1, 1e-5)
+  record = attack(file, replicates=2)["epsilon_bound"]
+  bound, claim = EpsilonBound(**record), epsilon(1.0, sigma, 1, 1e-5)
   assert claim == pytest.approx(1.0, rel=1e-3)
   if holds:
     check_claim(bound, claim)

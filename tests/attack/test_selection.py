@@ -19,27 +19,27 @@ def example():
 
 def test_what_leaks_is_what_was_selected():
   scores, membership, selected = example()
-  found = selection(scores, membership, selected)
+  record = selection(scores, membership, selected)
   np.testing.assert_allclose(
-    found["share"],
+    record["share"],
     [
-      np.mean([s for s, m in zip(own, is_member, strict=True) if m])
-      for own, is_member in zip(selected.T, membership.T, strict=True)
+      np.mean([s for s, m in zip(chosen, is_member, strict=True) if m])
+      for chosen, is_member in zip(selected.T, membership.T, strict=True)
     ],
   )
-  assert found["selected"]["0.001"] == 1.0
+  assert record["selected"]["0.001"] == 1.0
   # The same distribution as the non-members': chance, give or take.
   members, others = scores[membership & ~selected], scores[~membership]
   threshold = np.sort(others)[-int(0.05 * others.size) - 1]
   by_hand = (members > threshold).mean()
-  assert found["unselected"]["0.05"] == pytest.approx(by_hand)
+  assert record["unselected"]["0.05"] == pytest.approx(by_hand)
   assert by_hand < 0.12
 
 
 def test_a_kind_of_which_there_are_none():
   scores, membership, _ = example()
-  found = selection(scores, membership, membership)
-  assert found["unselected"] is None and set(found["share"]) == {1.0}
+  record = selection(scores, membership, membership)
+  assert record["unselected"] is None and set(record["share"]) == {1.0}
 
 
 def test_a_selected_non_member_is_refused(tmp_path):

@@ -15,9 +15,14 @@ def split_of(num_canaries=10):
 
 @pytest.mark.parametrize("kind", ["mislabelled", "clean"])
 def test_kinds_that_keep_their_image(kind):
-  planted = plant(POOL, split_of(), kind, 0)
-  assert planted is not POOL
+  pool = POOL.copy()
+  planted = plant(pool, split_of(), kind, 0)
   np.testing.assert_array_equal(planted, POOL)
+  # No copy, but no way either to change the pool through it.
+  assert np.shares_memory(planted, pool)
+  with pytest.raises(ValueError, match="read-only"):
+    planted[0] = 0
+  pool[0] += 1  # the caller's own array stays writeable
 
 
 def test_blank_canaries_are_one_colour_and_a_prefix():
@@ -36,7 +41,9 @@ def test_blank_canaries_are_one_colour_and_a_prefix():
 
 def test_outside_images_are_planted_in_order():
   split, outside = split_of(), outside_images(12, (6, 7, 3), 0)
+  before = POOL.copy()
   planted = plant(POOL, split, "out_of_distribution", 0, outside)
+  np.testing.assert_array_equal(POOL, before)
   np.testing.assert_array_equal(planted[split.canary_index], outside[:10])
 
 
@@ -47,7 +54,7 @@ def test_outside_images_must_fit(outside):
 
 
 def test_an_unknown_kind_is_refused():
-  with pytest.raises(UserError, match="canary_kind=odd: must be one of"):
+  with pytest.raises(UserError, match="canary_kind='odd': must be one of"):
     plant(POOL, split_of(), "odd", 0)
 
 

@@ -210,5 +210,5 @@ def test_a_pickle_of_python_3_is_read_too():
   array = RANDOM.integers(0, 256, (5, 7), dtype=np.uint8)
   for layout in (array, np.asfortranarray(array)):
     content = pickle.dumps({b"data": layout}, 2)
-    found = restricted_pickle.loads(content, "batch")
-    np.testing.assert_array_equal(found[b"data"], array)
+    batch = restricted_pickle.loads(content, "batch")
+    np.testing.assert_array_equal(batch[b"data"], array)

@@ -35,7 +35,7 @@ def test_a_folder_of_class_folders(tmp_path, inside):
   """Sizes and modes differ, and what is no image or hidden does not count."""
   root = tmp_path / inside
   red = save(root / "cat" / "b.png", (4, 4), (255, 0, 0))
-  kept = save(root / "cat" / "a.png", (4, 4))
+  pixels = save(root / "cat" / "a.png", (4, 4))
   grey = save(root / "ant" / "x.bmp", (4, 4), mode="L")
   save(root / "dog" / "big.png", (90, 31), (1, 200, 7))
   (root / "cat" / "notes.txt").write_text("not an image")
@@ -46,7 +46,7 @@ def test_a_folder_of_class_folders(tmp_path, inside):
   assert images.dtype == np.uint8 and labels.dtype == np.int32
   assert labels.tolist() == [0, 1, 1, 2]
   np.testing.assert_array_equal(images[0], np.stack([grey] * 3, axis=-1))
-  np.testing.assert_array_equal(images[1], kept)
+  np.testing.assert_array_equal(images[1], pixels)
   np.testing.assert_array_equal(images[2], red)
   assert (images[3] == [1, 200, 7]).all()
   grey_images, _ = class_images("folder", (2, 5, 1), 3, tmp_path)
@@ -86,16 +86,15 @@ def test_folders_that_do_not_fit(tmp_path):
   shape = (4, 4, 3)
   missing = tmp_path / "nowhere"
   assert message("folder", shape, 2, missing) == (
-    f"initial_dir={missing}: no such folder: must hold one folder per class"
+    f"{missing}: no such folder: must hold one folder per class"
   )
   save(tmp_path / "ant" / "0.png")
   (tmp_path / "cat").mkdir()
   assert message("folder", shape, 3, tmp_path) == (
-    f"initial_dir={tmp_path}: has 2 classes: must have 3, as the private data"
+    f"{tmp_path}: has 2 classes: must have 3"
   )
   assert message("folder", shape, 2, tmp_path).startswith(
-    f"initial_dir={tmp_path}: class 'cat' (1) has no images: must have files"
-    " .bmp, "
+    f"{tmp_path}: class 'cat' (1) has no images: must have files .bmp, "
   )
   (tmp_path / "cat" / "odd.png").write_bytes(b"not a picture")
   assert "odd.png: not a readable image" in message(
@@ -132,12 +131,12 @@ def test_cinic10_has_the_classes_of_cifar10(cinic10):
   )
   (cinic10 / "train" / "dog").rename(cinic10 / "train" / "zebra")
   assert message("cinic10", (4, 6, 3), 10, cinic10) == (
-    f"initial_dir={cinic10}: has classes airplane, automobile, bird, cat, deer,"
+    f"{cinic10}: has classes airplane, automobile, bird, cat, deer,"
     " frog, horse, ship, truck, zebra: must be those of CINIC-10:"
     f" {', '.join(CIFAR10)}"
   )
   assert message("cinic10", (4, 6, 3), 10, cinic10 / "none").startswith(
-    f"initial_dir={cinic10 / 'none' / 'train'}: no such folder"
+    f"{cinic10 / 'none' / 'train'}: no such folder"
   )
 
 
@@ -194,36 +193,35 @@ def test_an_npz_file(tmp_path):
   assert labels.tolist() == [3, 0, 1, 2, 2]
   path = npz(tmp_path, [3, 0, 2, 2])
   assert message("npz", (2, 2, 1), 4, path) == (
-    "initial_source='npz': class 1 has no images: must have at least one"
+    "source='npz': class 1 has no images: must have at least one"
   )
 
 
 @pytest.mark.parametrize("source", ["cinic10", "folder", "npz"])
 @pytest.mark.parametrize("data_dir", [None, ""])
 def test_a_source_that_needs_a_folder_asks_for_it(source, data_dir):
-  assert message(source, (8, 8, 3), 10, data_dir).startswith(
-    f"initial_dir={data_dir!r}: must be the "
-    if source != "folder"
-    else f"initial_dir={data_dir!r}: must be a folder with one folder of"
-  )
+  needed = "a folder with one folder of " if source == "folder" else "the "
+  said = message(source, (8, 8, 3), 10, data_dir)
+  assert said.startswith(f"data_dir={data_dir!r}: must be {needed}")
+  assert said.endswith(f", for source={source!r}")
 
 
 def test_sources_that_do_not_fit(tmp_path):
   assert message("digits", (8, 8, 3), 7) == (
-    "initial_source='digits': has 10 classes: must have 7, as the private data"
+    "source='digits': has 10 classes: must have 7"
   )
   assert message("moon", (8, 8, 3), 7).startswith(
-    "initial_source='moon': must be one of cifar10, cifar100, cinic10, digits,"
+    "source='moon': must be one of cifar10, cifar100, cinic10, digits,"
     " fashion_mnist, folder, npz, photographs, svhn"
   )
   assert message("npz", (8, 8, 3), 7, tmp_path / "no.npz").startswith(
-    f"initial_source='npz': {tmp_path / 'no.npz'}: no such file"
+    f"{tmp_path / 'no.npz'}: No such file"
   )
   assert "(H, W, C)" in message("digits", (8, 8, 2), 10)
 
 
-def test_a_data_set_without_files_names_the_right_field(monkeypatch):
+def test_a_data_set_without_files_names_no_field_of_others(monkeypatch):
   monkeypatch.setattr("syndata_jax.data.prepared.read", lambda *args: None)
   said = message("cifar10", (8, 8, 3), 10)
-  assert said.startswith("initial_source='cifar10': dataset=cifar10: no files")
-  assert "a folder named by initial_dir" in said
+  assert said.startswith("dataset=cifar10: no files found")
+  assert "a folder named by data_dir" in said and "--" not in said

@@ -56,7 +56,10 @@ _MODELS = r"convnet, resnet18, wide_resnet"
     ("audit=x", r"audit='x': must be one_run or shadow_models"),
     ("paradigm=magic", r"paradigm='magic': must be one of .*undefended"),
     ("schedule=linear", r"schedule='linear': must be one of constant"),
-    ("canary_kind=odd", r"canary_kind=odd: must be one of mislabelled, clean"),
+    (
+      "canary_kind=odd",
+      r"canary_kind='odd': must be one of mislabelled, clean",
+    ),
     ("performance.lowering=fft", r"lowering='fft': must be one of auto, "),
     ("performance.precision=int8", r"precision='int8': must be bfloat16 or"),
     ("performance.chunk=-1", r"chunk=-1: must be 0"),

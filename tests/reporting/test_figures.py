@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from syndata_jax import keys
+from syndata_jax import files, keys
 from syndata_jax.reporting import figures, loss_figure, roc_figure
 from syndata_jax.reporting.sheet import draw_sheet
 
@@ -134,7 +134,7 @@ def test_a_file_is_written_whole_or_not_at_all(
     raise OSError("disk full")
 
   with monkeypatch.context() as patch:
-    patch.setattr(figures.os, "replace", refuse)
+    patch.setattr(files.os, "replace", refuse)
     with pytest.raises(OSError, match="disk full"):
       roc_figure(path, [curve(generator, "a")], "")
   assert path.read_bytes() == b"before"

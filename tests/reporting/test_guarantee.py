@@ -109,6 +109,7 @@ def test_the_table_of_one_run(one_run):
   assert _rows(text, "average case") == [
     "average case 0.543 0.533 to 0.553 5.55% 4.55% to 6.55%"
   ]
+  assert "teacher" not in text
   flat = " ".join(text.split())
   assert (
     "500 coins decided which canaries the model was trained on. The attack is "
@@ -118,6 +119,18 @@ def test_the_table_of_one_run(one_run):
   assert "threshold, hinge score, 9 views" in flat
   del one_run["average"]
   assert "verage" not in render_text(one_run, None)
+
+
+def test_another_network_of_one_run(one_run):
+  other = _population(500, 0.6543, 0.3456)["attacks"][0]
+  one_run["others"] = {"teacher": other}
+  text = render_text(one_run, None)
+  first = _rows(text, "canaries")[0]
+  assert _rows(text, "teacher: canaries") == [
+    "teacher: canaries 0.654 0.644 to 0.664 34.6% 33.6% to 35.6%"
+  ]
+  lines = [" ".join(line.split()) for line in text.splitlines()]
+  assert lines[lines.index(first) + 1].startswith("teacher: canaries")
 
 
 @pytest.mark.parametrize(

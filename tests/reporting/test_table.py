@@ -220,6 +220,81 @@ def test_one_model_has_no_standard_deviation(attack, training):
   assert "1.26 accelerator hours" in text
 
 
+@pytest.fixture
+def selection():
+  rates = {key: 0.9 for key in LEVELS}
+  return {
+    "share": [0.4, 0.5, 0.6],
+    "selected": rates | {"0.001": 1.0},
+    "unselected": {key: 0.0125 for key in LEVELS},
+  }
+
+
+@pytest.mark.parametrize("chosen_as", ["selected", "in the first images"])
+@pytest.mark.parametrize("width", [80, 100])
+def test_chosen_canaries_are_called_what_their_paradigm_calls_them(
+  attack, training, selection, chosen_as, width
+):
+  attack["selection"] = selection
+  training["chosen_as"] = chosen_as
+  text = rendered(attack, training, width)
+  assert max(map(len, text.splitlines())) <= width
+  flat = " ".join(text.split())
+  assert (
+    f"Chosen 50.0% of a model's own canaries are {chosen_as}, standard"
+    " deviation 10.00%"
+  ) in flat
+  assert "Selection" not in text and "Initial images" not in text
+  # A name of several lines has its numbers on the first.
+  first, second = rows(text, "of these,")
+  assert first.endswith(" 100.0% 90.0%") and second.endswith(" 1.25% 1.25%")
+  words = [word for word in flat.split() if "%" not in word]
+  names = " ".join(words)
+  assert f"of these, {chosen_as} of these, not {chosen_as} average" in names
+  lines = [" ".join(line.split()) for line in text.splitlines()]
+  assert lines.index(first) == lines.index(rows(text, "canaries")[0]) + 1
+
+
+def test_chosen_canaries_of_logits_from_a_file_are_selected(attack, selection):
+  attack["selection"] = selection | {"unselected": None}
+  text = render_text(attack, None)
+  assert rows(text, "of these, selected") == ["of these, selected 100.0% 90.0%"]
+  assert "not selected" not in text
+  del attack["selection"]
+  assert "Chosen" not in render_text(attack, None)
+
+
+def test_another_network_stands_below_the_canaries(attack, training):
+  names = ("lira", "hinge", "per_example", 18)
+  tprs = [0.5, 0.5, 0.5, 0.6, 0.6, 0.6]
+  attack["others"] = {
+    "teacher": record(*names, tprs, margin=0.01),
+    "a_network_with_a_long_name": record(*names, tprs),
+  }
+  training["other_accuracy"] = {"teacher": [0.7, 0.8, 0.9], "base": [0.25]}
+  text = rendered(attack, training, 80)
+  assert max(map(len, text.splitlines())) <= 80
+  assert rows(text, "teacher: canaries") == [
+    "teacher: canaries 50.0% 49.0% to 51.0% 60.0% 59.0% to 61.0%"
+  ]
+  assert rows(text, "a_network_with_a_long_name:"[:26]) == [
+    "a_network_with_a_long_name 50.0% 49.9% to 50.1% 60.0% 59.9% to 60.1%"
+  ]
+  lines = [" ".join(line.split()) for line in text.splitlines()]
+  (teacher,) = rows(text, "teacher: canaries")
+  assert lines.index(teacher) == lines.index(rows(text, "canaries")[0]) + 1
+  report = render_text(attack, training)
+  lines = [" ".join(line.split()) for line in report.splitlines()]
+  accuracies = [line for line in lines if "test accuracy" in line]
+  assert accuracies == [
+    "Utility test accuracy 95.00%, standard deviation 1.00% over 3 models",
+    "teacher: test accuracy 80.00%, standard deviation 10.00% over 3 models",
+    "base: test accuracy 25.00% (1 model)",
+  ]
+  # The verdict is about the released network alone.
+  assert "recognises 99.8% with" in " ".join(text.split())
+
+
 def test_names_are_text_and_not_markup(attack, training):
   training |= {"dataset": "/data/[red]faces[/red]", "device": "[bold]"}
   text = render_text(attack, training)

@@ -14,7 +14,7 @@ import numpy as np
 from syndata_jax.data import ClassImages, class_images
 from syndata_jax.data.training_set import TrainingSet, Whitening
 from syndata_jax.ensemble import Engine, Workspace
-from syndata_jax.errors import UserError
+from syndata_jax.errors import UserError, prefixed
 from syndata_jax.keys import stream
 from syndata_jax.paradigms.distillation import datm, experts, real, whitening
 from syndata_jax.paradigms.distillation.distil import distil
@@ -138,14 +138,15 @@ def _outside(options: Options, private: Private) -> ClassImages | None:
   """The public images to begin with, which must not be private ones."""
   if options.initialisation != "outside":
     return None
-  source = options.initial_source
-  found = class_images(
-    source,
-    private.images.shape[1:],
-    private.num_classes,
-    options.initial_dir or None,
-    max(100, options.images_per_class),
-  )
+  source, folder = options.initial_source, options.initial_dir or None
+  with prefixed(f"initial_source={source!r}, initial_dir={folder!r}"):
+    found = class_images(
+      source,
+      private.images.shape[1:],
+      private.num_classes,
+      folder,
+      max(100, options.images_per_class),
+    )
   own = {image.tobytes() for image in private.images}
   shared = sum(image.tobytes() in own for image in found.images)
   if shared:

@@ -276,7 +276,7 @@ def test_what_the_data_refuse():
     distill_model_options={"norm": "batch"},
   )
   refused(
-    "initial_dir=None: must be",
+    "initial_dir=None: data_dir=None: must be",
     initialisation="outside",
     initial_source="folder",
   )
