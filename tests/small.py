@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from syndata_jax import models
+from syndata_jax import models, paradigms
 from syndata_jax.data.training_set import TrainingSet
 from syndata_jax.ensemble import (
   Checkpoints,
@@ -13,6 +13,7 @@ from syndata_jax.ensemble import (
   Learner,
   MakeLearner,
   Recipe,
+  Workspace,
   make_layout,
   repeat,
   training,
@@ -72,3 +73,8 @@ def prepared(layout: Layout, learner: Learner, data: TrainingSet, key):
   placed = place(layout, rounds)
   states = placed.init(None, placed.own, placed.shared)
   return placed.run, (states, placed.fed(rounds, 1), placed.shared)
+
+
+def run(paradigm, private, key, folder) -> paradigms.Outcome:
+  """Both steps of a paradigm in a workspace without checkpoints between."""
+  return paradigms.run(paradigm, key, private, Workspace(folder, every=10**9))

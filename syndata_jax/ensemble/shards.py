@@ -30,7 +30,7 @@ class Shards:
     path, listed = self.paths(number)
     listed.unlink(missing_ok=True)
     with files.write_stream(path) as stream:
-      np.savez(stream, allow_pickle=False, **dict(named_leaves(outputs)))
+      np.savez(stream, **dict(named_leaves(outputs)))
     files.write(listed, _digest(path))
 
   def sound(self, number: int) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from syndata_jax.ensemble import Engine
 from syndata_jax.errors import UserError
 from syndata_jax.data.training_set import Private
+from syndata_jax.paradigms.check import Outcome, check, run
 from syndata_jax.paradigms.interface import Paradigm, Queried
 
 NAMES = ("coreset", "distillation", "dpsgd", "undefended")
@@ -45,7 +46,8 @@ def create(
   Raises:
     UserError: no paradigm has this name, or it refuses a setting.
   """
-  return _module(name).make(engine, options, private)
+  paradigm = _module(name).make(engine, options, private)
+  return paradigm._replace(private=private)
 
 
 def _module(name: str) -> Any:
@@ -56,10 +58,13 @@ def _module(name: str) -> Any:
 
 __all__ = [
   "NAMES",
+  "Outcome",
   "Paradigm",
   "Private",
   "Queried",
   "alternatives",
+  "check",
   "create",
   "options_type",
+  "run",
 ]

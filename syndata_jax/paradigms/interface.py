@@ -63,6 +63,7 @@ class Paradigm(NamedTuple):
       `TrainingSet.chosen`: "selected", "in the first images".
     shown: `(training_set, model) ->` its images as pixels, where the network
       does not read them through mean and deviation; see `pixels`.
+    private: the data that it was created for, filled in by `create`.
   """
 
   queried: Engine
@@ -72,6 +73,7 @@ class Paradigm(NamedTuple):
   others: Callable[[TrainingSet], dict[str, Queried]] = no_others
   chosen_as: str = "selected"
   shown: Callable[[TrainingSet, int], np.ndarray] | None = None
+  private: Private | None = None
 
   def pixels(self, training_set: TrainingSet, model: int) -> np.ndarray:
     """The images of one model as a person sees them.

@@ -63,7 +63,9 @@ def training_summary(
     "num_epochs": epochs[-1]["of"],
     "chosen_as": machine["chosen_as"],
     "other_accuracy": {
-      name: accuracy.tolist() for name, (_, accuracy) in file.others.items()
+      name: other.test_accuracy.tolist()
+      for name, other in file.others.items()
+      if other.test_accuracy is not None
     },
     "device": f"{machine['devices']} x {machine['device']}",
     "test_accuracy": file.test_accuracy.tolist(),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from syndata_jax.attack import PredictionFile, Predictions
+from syndata_jax.attack import OtherNetwork, PredictionFile, Predictions
 from syndata_jax.data import augmentation
 from syndata_jax.data.training_set import TrainingSet
 from syndata_jax.programs.plan import Plan
@@ -61,7 +61,7 @@ def query(
     test_accuracy=accuracy(ask),
     selected=_selected(plan, training_set),
     others={
-      name: (logits(other, split.canary_index), accuracy(other))
+      name: OtherNetwork(logits(other, split.canary_index), accuracy(other))
       for name, other in (others or {}).items()
     },
   )

@@ -179,13 +179,12 @@ def test_no_more_than_the_asked_rounds_are_made_ready():
   layout, rounds = stage()
   asked = []
 
-  def data(number):
+  def feed(number):
     asked.append(number)
-    return rounds.data(number)
+    return rounds.feed(number)
 
-  told, shared = Told(stop=2), layout.replicate(np.uint32(SHARED))
   with pytest.raises(Stopped):
-    repeat(layout, rounds._replace(data=data), shared, None, told)
+    repeat(layout, rounds._replace(feed=feed), None, Told(stop=2))
   assert asked == [1, 2]
 
 

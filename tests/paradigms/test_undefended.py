@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import small
 
 from syndata_jax import models, paradigms
-from syndata_jax.ensemble import Engine, Recipe, make_layout
+from syndata_jax.ensemble import Engine, Recipe, Workspace, make_layout
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms import undefended
 
@@ -32,25 +33,26 @@ def private():
   )
 
 
-def test_undefended_models_learn_from_their_own_members():
+def test_undefended_models_learn_from_their_own_members(tmp_path):
   paradigm = undefended.make(engine(), undefended.Options(), private())
-  training_set = paradigm.synthesize(jax.random.key(0), private())
-  np.testing.assert_array_equal(training_set.images, private().images)
-  np.testing.assert_array_equal(training_set.labels, private().labels)
+  training_set = paradigm.synthesize(
+    jax.random.key(0), private(), Workspace(tmp_path)
+  )
+  assert training_set.images is None and training_set.labels is None
   np.testing.assert_array_equal(training_set.members, private().members)
 
 
-def test_a_model_never_sees_what_it_does_not_own():
+def test_a_model_never_sees_what_it_does_not_own(tmp_path):
   """Another image outside model 0's members moves model 1 alone."""
   paradigm = undefended.make(engine(), undefended.Options(), private())
   key = jax.random.key(1)
 
-  def learned(data):
-    return paradigm.learn(key, paradigm.synthesize(key, data)).params
+  def learned(data, name):
+    return small.run(paradigm, data, key, tmp_path / name).variables["params"]
 
-  before, data = learned(private()), private()
+  before, data = learned(private(), "before"), private()
   data.images[5] = 255 - data.images[5]
-  after = learned(data)
+  after = learned(data, "after")
   changed = jax.tree.map(lambda a, b: (a != b).any(), before, after)
   assert any(jax.tree.leaves(changed))
   jax.tree.map(

@@ -66,6 +66,23 @@ def tiny(tmp_path_factory) -> pathlib.Path:
   return path
 
 
+@pytest.fixture
+def config(tmp_path) -> Callable[..., pathlib.Path]:
+  """`config(paradigm, **fields)`: the tiny config with other fields."""
+
+  def write(paradigm: str = "undefended", **fields) -> pathlib.Path:
+    lines = [f"  config[{name!r}] = {value!r}" for name, value in fields.items()]
+    path = tmp_path / "config.py"
+    path.write_text(
+      _TINY.replace("defaults()", f"defaults({paradigm!r})").replace(
+        "  return config", "\n".join([*lines, "  return config"])
+      )
+    )
+    return path
+
+  return write
+
+
 @pytest.fixture(scope="session")
 def start(cache) -> Callable[..., Ended]:
   """`start(*arguments)`: what a fresh `syndata-audit` would do."""

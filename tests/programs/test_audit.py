@@ -80,7 +80,7 @@ def test_config_json_says_what_was_run(finished):
 def test_metrics_have_one_record_an_epoch(finished):
   lines = (finished.workdir / "metrics.jsonl").read_text().splitlines()
   records = [json.loads(line) for line in lines]
-  assert [record["epoch"] for record in records] == [1, 2, 3]
+  assert [record["number"] for record in records] == [1, 2, 3]
   for record in records:
     assert record["seconds"] > 0
     assert record["images"] == M * 96  # 90 examples in three batches of 32

@@ -61,7 +61,7 @@ _MODELS = r"convnet, resnet18, wide_resnet"
       r"canary_kind='odd': must be one of mislabelled, clean",
     ),
     ("performance.lowering=fft", r"lowering='fft': must be one of auto, "),
-    ("performance.precision=int8", r"precision='int8': must be bfloat16 or"),
+    ("performance.precision=int8", r"precision='int8': must be one of bfl"),
     ("performance.chunk=-1", r"chunk=-1: must be 0"),
     ("performance.checkpoint_every=0", r"checkpoint_every=0: must be at least"),
     ("model_options={'wide':8}", r"option 'wide': convnet accepts width, "),

@@ -86,41 +86,32 @@ def test_killed_in_the_middle(start, tiny, finished, cache, tmp_path):
   assert start(*arguments).code == 0
   _assert_same_results(workdir, finished)
   lines = (workdir / "metrics.jsonl").read_text().splitlines()
-  epochs = [json.loads(line)["epoch"] for line in lines]
-  assert epochs[-1] == 3
-  assert epochs == sorted(set(epochs))
+  assert [json.loads(line)["number"] for line in lines] == [1, 2, 3]
 
 
 @pytest.mark.slow
-def test_killed_in_its_selection(start, tiny, cache, tmp_path):
+def test_killed_in_its_selection(start, config, cache, tmp_path):
   """A coreset continues, and chooses as one that was not killed."""
-  config = tmp_path / "coreset.py"
-  config.write_text(
-    tiny.read_text()
-    .replace("defaults()", 'defaults("coreset")')
-    .replace(
-      "  return config",
-      '  config.method, config.fraction = "forgetting", 0.5\n'
-      "  config.selection_epochs = 20\n"
-      "  return config",
-    )
+  coreset = config(
+    "coreset", method="forgetting", fraction=0.5, selection_epochs=20
   )
   runs = [tmp_path / name for name in ("killed", "whole")]
   stage = runs[0] / "synthetic"
   _kill(
     cache,
-    [f"--config={config}", f"--workdir={runs[0]}"],
+    [f"--config={coreset}", f"--workdir={runs[0]}"],
     (stage / "selection_0" / "00002.sha256").exists,
   )
-  assert not (stage / "training_set.npz").exists()
+  assert not (stage / "training_set.json").exists()
   spent = json.loads((stage / "spent.json").read_text())["seconds"]
   chosen = []
   for workdir in runs:
-    ended = start(f"--config={config}", f"--workdir={workdir}")
+    ended = start(f"--config={coreset}", f"--workdir={workdir}")
     assert ended.code == 0, ended.err
-    with np.load(workdir / "synthetic" / "training_set.npz") as archive:
-      chosen.append(archive["chosen"])
-      assert archive["seconds"] > spent or workdir != runs[0]
+    folder = workdir / "synthetic"
+    chosen.append(np.load(folder / "chosen.npy"))
+    listed = json.loads((folder / "training_set.json").read_text())
+    assert listed["seconds"] > spent or workdir != runs[0]
   np.testing.assert_array_equal(*chosen)
   for name in _RESULTS:
     assert len({(run / name).read_bytes() for run in runs}) == 1
@@ -144,7 +135,8 @@ def test_killed_in_the_middle_of_a_save(start, tiny, finished, halted):
 
 
 def test_killed_before_the_first_file_was_whole(tmp_path):
-  (tmp_path / "config.json.part").write_text('{"dataset": "dig')
+  unfinished = tmp_path / ".config.json.12-ab.unfinished"
+  unfinished.write_text('{"dataset": "dig')
   open_workdir(str(tmp_path), {"dataset": "digits"})
   config = json.loads((tmp_path / "config.json").read_text())
   assert config == {"dataset": "digits"}
@@ -175,7 +167,7 @@ def test_all_checkpoints_damaged(start, tiny, finished, halted):
     assert str(checkpoint) in ended.err
   _assert_same_results(halted, finished)
   lines = metrics.read_text().splitlines()
-  assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
+  assert [json.loads(line)["number"] for line in lines] == [1, 2, 3]
 
 
 def test_damaged_checkpoints_do_not_push_out_sound_ones(tmp_path):
@@ -219,6 +211,44 @@ def test_another_config_is_refused(start, tiny, finished):
   assert "momentum" not in ended.err
   for path, modified in before.items():
     assert path.stat().st_mtime_ns == modified
+
+
+@pytest.mark.parametrize(
+  ("field", "there"), [("version", "0.1.0"), ("prng", "rbg")]
+)
+def test_a_run_under_other_circumstances_is_refused(
+  start, tiny, finished, tmp_path, field, there
+):
+  """One of an earlier version, or of another kind of random numbers."""
+  workdir = tmp_path / "run"
+  shutil.copytree(finished.workdir, workdir)
+  config = workdir / "config.json"
+  config.write_text(json.dumps(json.loads(config.read_text()) | {field: there}))
+  ended = start(f"--config={tiny}", f"--workdir={workdir}")
+  assert ended.code == 2 and ended.err.count("\n") == 1
+  assert f"{field} is {there!r} there and" in ended.err
+
+
+def test_another_precision_is_another_run(start, tiny, finished):
+  ended = start(
+    f"--config={tiny}",
+    f"--workdir={finished.workdir}",
+    "--config.performance.precision=bfloat16",
+  )
+  assert ended.code == 2
+  assert "precision is 'float32' there and 'bfloat16' here" in ended.err
+
+
+def test_another_split_is_refused(start, tiny, finished, tmp_path):
+  workdir = tmp_path / "run"
+  shutil.copytree(finished.workdir, workdir)
+  with np.load(workdir / "split.npz") as archive:
+    split = dict(archive)
+  split["canary_index"] = split["canary_index"][::-1]
+  np.savez(workdir / "split.npz", **split)
+  ended = start(f"--config={tiny}", f"--workdir={workdir}")
+  assert ended.code == 2 and ended.err.count("\n") == 1
+  assert "split.npz" in ended.err and "canary_index" in ended.err
 
 
 def test_another_speed_is_the_same_run(start, tiny, finished):

@@ -8,7 +8,7 @@ import pytest
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms import coreset, dpsgd
 from syndata_jax.paradigms.distillation import METHODS
-from syndata_jax.programs.settings import defaults, from_config, mechanism
+from syndata_jax.programs.settings import defaults, from_config, identity
 
 _CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
@@ -22,8 +22,8 @@ def private_config(**fields):
 def test_a_paradigm_brings_its_own_settings():
   settings = from_config(private_config())
   assert settings.options == dpsgd.Options(epsilon=8.0, delta=1e-5)
-  assert mechanism(settings)["epsilon"] == 8.0
-  assert "options" not in mechanism(settings)
+  assert identity(settings)["epsilon"] == 8.0
+  assert "options" not in identity(settings)
   assert "epsilon" not in defaults()
 
 

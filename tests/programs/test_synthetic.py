@@ -1,6 +1,7 @@
 """A coreset from one end of the program to the other."""
 
 import contextlib
+import hashlib
 import json
 import time
 
@@ -9,66 +10,78 @@ import pytest
 from PIL import Image
 
 from syndata_jax import data
-from syndata_jax.programs import synthetic
+from syndata_jax.programs import shadows
 
 
-def test_a_coreset_is_kept_and_reported(start, tiny, tmp_path):
-  config = tmp_path / "coreset.py"
-  config.write_text(
-    tiny.read_text()
-    .replace("defaults()", 'defaults("coreset")')
-    .replace("  return config", "  config.fraction = 0.5\n  return config")
-  )
+def test_a_coreset_is_kept_and_reported(start, config, tmp_path):
   workdir = tmp_path / "run"
-  arguments = f"--config={config}", f"--workdir={workdir}"
+  coreset = config("coreset", fraction=0.5)
+  arguments = f"--config={coreset}", f"--workdir={workdir}"
   ended = start(*arguments)
   assert ended.code == 0, ended.err
   with np.load(workdir / "predictions.npz") as archive:
     selected, membership = archive["selected"], archive["membership"]
   with np.load(workdir / "split.npz") as archive:
     canaries = archive["canary_index"]
-  kept = workdir / "synthetic" / "training_set.npz"
-  with np.load(kept) as archive:
-    assert set(archive.files) == {"members", "chosen", "seconds"}
-    members = archive["members"]
+  stored = {path.name: path for path in (workdir / "synthetic").iterdir()}
+  assert set(stored) == {"members.npy", "chosen.npy", "training_set.json"}
+  members = np.load(stored["members.npy"])
   assert members.shape == (6, 45)  # half of the 90 examples of a model
   for q, row in enumerate(canaries):
     assert [row in own for own in members] == selected[q].tolist()
-  found = json.loads((workdir / "attack.json").read_text())["selection"]
+  selection = json.loads((workdir / "attack.json").read_text())["selection"]
   want = selected.sum(0) / membership.sum(0)
-  np.testing.assert_allclose(found["share"], want)
+  np.testing.assert_allclose(selection["share"], want)
   report = (workdir / "report.txt").read_text()
-  assert "of these, selected" in report and "Selection" in report
+  assert "of these, selected" in report and "are selected" in report
 
   # A run that was stopped after the selection does not select again.
   for name in ("predictions.npz", "attack.json"):
     (workdir / name).unlink()
-  stamp = kept.stat().st_mtime_ns
+  stamp = stored["members.npy"].stat().st_mtime_ns
   assert start(*arguments).code == 0
-  assert kept.stat().st_mtime_ns == stamp
-  kept.write_bytes(b"damaged")
+  assert stored["members.npy"].stat().st_mtime_ns == stamp
+  for name, content in (
+    ("members.npy", b"damaged"),
+    ("training_set.json", b"[]"),
+    ("training_set.json", b"{"),
+  ):
+    whole = stored[name].read_bytes()
+    stored[name].write_bytes(content)
+    (workdir / "predictions.npz").unlink(missing_ok=True)
+    ended = start(*arguments)
+    assert ended.code == 2 and ended.err.count("\n") == 1
+    assert f"{name}: damaged" in ended.err
+    stored[name].write_bytes(whole)
+
+
+def test_rows_that_another_model_owns_are_refused(start, config, tmp_path):
+  """The stored rows of two models are exchanged, and the list agrees."""
+  workdir = tmp_path / "run"
+  coreset = config("coreset", fraction=0.5)
+  arguments = f"--config={coreset}", f"--workdir={workdir}"
+  assert start(*arguments).code == 0
   (workdir / "predictions.npz").unlink()
+  path, listed = (
+    workdir / "synthetic" / name
+    for name in ("members.npy", "training_set.json")
+  )
+  np.save(path, np.load(path)[::-1].copy())
+  digest = hashlib.sha256(path.read_bytes()).hexdigest()
+  record = json.loads(listed.read_text())
+  record["sha256"]["members"] = digest
+  listed.write_text(json.dumps(record))
   ended = start(*arguments)
-  assert ended.code == 2 and "training_set.npz: damaged" in ended.err
-
-
-_FORGETTING = """
-  config.method, config.fraction = "forgetting", 0.5
-  config.selection_epochs = 5
-  return config
-"""
+  assert ended.code == 2 and ended.err.count("\n") == 1
+  assert "rows of its own members allowed alone" in ended.err
 
 
 @pytest.fixture
-def forgetting(tiny, tmp_path):
+def forgetting(config):
   """A config file; its selection trains networks."""
-  config = tmp_path / "forgetting.py"
-  config.write_text(
-    tiny.read_text()
-    .replace("defaults()", 'defaults("coreset")')
-    .replace("  return config\n", _FORGETTING)
+  return config(
+    "coreset", method="forgetting", fraction=0.5, selection_epochs=5
   )
-  return config
 
 
 def stopping_at(last, rounds):
@@ -78,9 +91,11 @@ def stopping_at(last, rounds):
   def progress(console):
     del console
 
-    def show(stage, number, *_):
-      rounds.append((stage, number))
-      if number == last:
+    def show(done):
+      if done.stage == "ensemble":
+        return
+      rounds.append((done.stage, done.number))
+      if done.number == last:
         raise KeyboardInterrupt
 
     yield show
@@ -92,14 +107,17 @@ def test_a_stopped_selection_continues(
   start, forgetting, tmp_path, monkeypatch
 ):
   def training_set(workdir):
-    with np.load(workdir / "synthetic" / "training_set.npz") as archive:
-      return dict(archive)
+    folder = workdir / "synthetic"
+    listed = json.loads((folder / "training_set.json").read_text())
+    names = "chosen", "members"
+    arrays = {name: np.load(folder / f"{name}.npy") for name in names}
+    return arrays | {"seconds": listed["seconds"]}
 
   def run(name, last=None):
     """Ends a start; the rounds it ran, and its seconds."""
     workdir, rounds = tmp_path / name, []
     with monkeypatch.context() as patch:
-      patch.setattr(synthetic, "stage_progress", stopping_at(last, rounds))
+      patch.setattr(shadows, "stage_progress", stopping_at(last, rounds))
       begin = time.perf_counter()
       ended = start(f"--config={forgetting}", f"--workdir={workdir}")
     numbers = [number for stage, number in rounds if stage == "selection_0"]
@@ -133,31 +151,27 @@ def test_a_stopped_selection_continues(
     assert len({part.read_bytes() for part in parts}) == 1
 
 
-def test_a_distilled_set_is_kept_and_reported(start, tiny, tmp_path):
+def test_a_distilled_set_is_kept_and_reported(start, config, tmp_path):
   """Every class begins with a canary, where a member canary has its label."""
-  config = tmp_path / "distillation.py"
-  config.write_text(
-    tiny.read_text()
-    .replace("defaults()", 'defaults("distillation")')
-    .replace(
-      "  return config",
-      "  config.images_per_class, config.iterations = 1, 2\n"
-      "  config.force_canaries = config.whiten = True\n"
-      "  config.distill_model_options = {'width': 2, 'depth': 1}\n"
-      "  config.augmentation = 'crop'\n"
-      "  config.image_learning_rate = 1e-9\n"
-      "  return config",
-    )
+  distillation = config(
+    "distillation",
+    images_per_class=1,
+    iterations=2,
+    force_canaries=True,
+    whiten=True,
+    distill_model_options={"width": 2, "depth": 1},
+    augmentation="crop",
+    image_learning_rate=1e-9,
   )
   workdir = tmp_path / "run"
-  arguments = f"--config={config}", f"--workdir={workdir}"
+  arguments = f"--config={distillation}", f"--workdir={workdir}"
   ended = start(*arguments)
   assert ended.code == 0, ended.err
-  with np.load(workdir / "synthetic" / "training_set.npz") as archive:
-    assert archive["images"].shape == (60, 8, 8, 1)
-    assert archive["labels"].tolist() == list(range(10)) * 6
-    assert archive["whitening_matrix"].shape == (6, 64, 64)
-    chosen = archive["chosen"]
+  load = lambda name: np.load(workdir / "synthetic" / f"{name}.npy")
+  assert load("images").shape == (6, 10, 8, 8, 1)
+  assert load("labels").tolist() == [list(range(10))] * 6
+  assert load("released.whitening.matrix").shape == (6, 64, 64)
+  chosen = load("chosen")
   with np.load(workdir / "predictions.npz") as archive:
     selected, membership = archive["selected"], archive["membership"]
     labels = archive["labels"]
@@ -179,7 +193,7 @@ def test_a_distilled_set_is_kept_and_reported(start, tiny, tmp_path):
     assert abs(shown[3::6, 3::6, 0] - image.astype(int)).max() <= 1
   report = (workdir / "report.txt").read_text()
   assert "of these, in the first images" in report
-  assert "Initial images" in report
+  assert "are in the first images" in report
 
   # Read back, it gives the same models.
   before = (workdir / "predictions.npz").read_bytes()

@@ -1,8 +1,8 @@
 """How many examples are kept, and what cannot be kept."""
 
-import ensembles
 import numpy as np
 import pytest
+import small
 
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms import Private
@@ -11,13 +11,13 @@ from syndata_jax.paradigms.coreset.options import METHODS, Options
 
 
 def drawn(num_models=2):
-  return Private(*ensembles.training_set(num_models)[:3], ensembles.CLASSES)
+  return Private(*small.training_set(num_models)[:3], small.CLASSES)
 
 
 def counts(private):
   return np.stack(
     [
-      np.bincount(private.labels[own], minlength=ensembles.CLASSES)
+      np.bincount(private.labels[own], minlength=small.CLASSES)
       for own in private.members
     ]
   )
@@ -29,9 +29,9 @@ def test_a_fraction_is_that_of_every_class_within_one(fraction):
   have = counts(private)
   assert (have != have[0]).any()  # the classes of the models differ
   keep = quotas(Options(fraction=fraction), private)
-  assert (keep.sum(axis=1) == round(fraction * ensembles.OWN)).all()
+  assert (keep.sum(axis=1) == round(fraction * small.OWN)).all()
   assert (keep >= 0).all() and (keep <= have).all()
-  assert (abs(keep - fraction * have) <= 1 + 0.5 / ensembles.CLASSES).all()
+  assert (abs(keep - fraction * have) <= 1 + 0.5 / small.CLASSES).all()
 
 
 def test_the_largest_remainders_come_first_by_hand():

@@ -2,26 +2,28 @@
 
 import dataclasses
 
-import ensembles
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import small
 
 from syndata_jax import data, models, paradigms
-from syndata_jax.data.training_set import TrainingSet
+from syndata_jax.data.training_set import private_set
 from syndata_jax.ensemble import (
   Engine,
+  Own,
+  Pool,
   Recipe,
   Workspace,
   make_layout,
+  over_members,
   predict,
 )
-from syndata_jax.ensemble.epoch import Own, Pool
+from syndata_jax.ensemble import rehearsal
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms import coreset
 from syndata_jax.paradigms.coreset.judging import judge
-from syndata_jax.paradigms.coreset.outputs import outputs, over_members
 
 KEY = jax.random.key(4)
 
@@ -32,19 +34,19 @@ def options(method, **fields):
 
 
 def drawn():
-  return paradigms.Private(*ensembles.training_set(2)[:3], ensembles.CLASSES)
+  return paradigms.Private(*small.training_set(2)[:3], small.CLASSES)
 
 
 def small_engine(num_models=2):
-  network = models.create("convnet", ensembles.CLASSES, width=2, depth=1)
-  engine = ensembles.engine(num_models, devices=jax.devices()[:1])
+  network = models.create("convnet", small.CLASSES, width=2, depth=1)
+  engine = small.engine(num_models, devices=jax.devices()[:1])
   return engine._replace(model=network)
 
 
-def synthesize(private, chosen):
+def synthesize(private, chosen, folder):
   engine = small_engine(len(private.members))
   paradigm = paradigms.create("coreset", engine, chosen, private)
-  return paradigm.synthesize(KEY, private)
+  return paradigm.synthesize(KEY, private, Workspace(folder))
 
 
 def owned(members, index):
@@ -52,7 +54,7 @@ def owned(members, index):
   return np.stack([np.isin(index, own) for own in members], axis=1)
 
 
-def test_random_keeps_its_share_independently_in_every_model():
+def test_random_keeps_its_share_independently_in_every_model(tmp_path):
   rng = np.random.default_rng(0)
   num_models, size, fraction = 60, 200, 0.3
   private = paradigms.Private(
@@ -61,8 +63,9 @@ def test_random_keeps_its_share_independently_in_every_model():
     np.tile(np.arange(size, dtype=np.int32), (num_models, 1)),
     3,
   )
-  found = synthesize(private, options("random", fraction=fraction))
-  kept = owned(found.members, np.arange(size))  # [size, models]
+  chosen = options("random", fraction=fraction)
+  members = synthesize(private, chosen, tmp_path).members
+  kept = owned(members, np.arange(size))  # [size, models]
   assert (kept.sum(axis=0) == 60).all()
   # Each example: binomial over the models; five deviations either way.
   deviation = np.sqrt(fraction * (1 - fraction) / num_models)
@@ -78,11 +81,11 @@ def test_random_keeps_its_share_independently_in_every_model():
 @pytest.mark.parametrize(
   "method", ["random", "forgetting", "margin", "herding", "k_center"]
 )
-def test_sets_are_balanced_and_blind_to_other_models(method):
+def test_sets_are_balanced_and_blind_to_other_models(method, tmp_path):
   """Other images of the rows of model 0 alone move nothing of model 1."""
   private, chosen = drawn(), options(method)
-  before = synthesize(private, chosen)
-  np.testing.assert_array_equal(before.images, private.images)
+  before = synthesize(private, chosen, tmp_path / "before")
+  assert before.images is None and before.labels is None
   assert before.members.shape == (2, 12)
   for own, kept in zip(private.members, before.members, strict=True):
     assert set(kept) <= set(own) and len(set(kept)) == 12
@@ -92,20 +95,21 @@ def test_sets_are_balanced_and_blind_to_other_models(method):
 
   exclusive = np.setdiff1d(*private.members)
   private.images[exclusive] = 255 - private.images[exclusive]
-  after = synthesize(private, chosen)
+  after = synthesize(private, chosen, tmp_path / "after")
   np.testing.assert_array_equal(after.members[1], before.members[1])
   if method in ("margin", "herding"):  # the change is seen where it belongs
     assert (after.members[0] != before.members[0]).any()
 
 
-def test_scores_are_the_mean_over_networks_that_differ():
+def test_scores_are_the_mean_over_networks_that_differ(tmp_path):
   private, engine = drawn(), small_engine()
-  everything = TrainingSet(*private[:3])
+  everything = private_set(private)
   group = private.labels[private.members]
 
   def judged(number):
     chosen = options("el2n", selection_epochs=1, selection_networks=number)
-    return judge(engine, chosen, KEY, everything, group, 4)
+    workspace = Workspace(tmp_path / str(number))
+    return judge(engine, chosen, KEY, everything, group, 4, workspace)
 
   first, mean = judged(1), judged(2)
   second = 2 * mean - first
@@ -113,10 +117,10 @@ def test_scores_are_the_mean_over_networks_that_differ():
   assert (second >= 0).all() and (second <= np.sqrt(2)).all()
 
 
-def test_selection_has_a_constant_rate_and_no_augmentation():
+def test_selection_has_a_constant_rate_and_no_augmentation(tmp_path):
   """Whatever the schedule and the views of the final training are."""
   private, engine = drawn(), small_engine()
-  everything = TrainingSet(*private[:3])
+  everything = private_set(private)
   group = private.labels[private.members]
   other = dataclasses.replace(
     engine.recipe,
@@ -126,10 +130,10 @@ def test_selection_has_a_constant_rate_and_no_augmentation():
     shift=0,
     flip=False,
   )
-  first, second = (
-    judge(tools, options("margin"), KEY, everything, group, 4)
-    for tools in (engine, engine._replace(recipe=other))
-  )
+  asked = options("margin"), KEY, everything, group, 4
+  first = judge(engine, *asked, Workspace(tmp_path / "first"))
+  engine = engine._replace(recipe=other)
+  second = judge(engine, *asked, Workspace(tmp_path / "second"))
   np.testing.assert_array_equal(first, second)
 
 
@@ -139,17 +143,21 @@ def test_outputs_are_what_the_last_layer_reads_and_writes():
   trained = engine.model.init(KEY, images, False)
   pool = Pool(jnp.asarray(private.images), jnp.asarray(private.labels))
   own = Own(KEY, jnp.asarray(private.members[1]))
+
+  def outputs(images):
+    return models.outputs(engine.model, trained, engine.normalise(images))
+
   embedding, logits, labels = (
     over_members(lambda x, y, part=part: part(x, y), own, pool)
     for part in (
-      lambda x, y: outputs(engine, trained, x).embedding,
-      lambda x, y: outputs(engine, trained, x).logits,
+      lambda x, y: outputs(x)[0],
+      lambda x, y: outputs(x)[1],
       lambda x, y: y,
     )
   )
-  want = engine.model.apply(trained, images[own.members], False)
+  want = engine.model.apply(trained, images[own.rows], False)
   last = trained["params"]["Classifier_0"]["Dense_0"]
-  assert embedding.shape == (ensembles.OWN, 32)
+  assert embedding.shape == (small.OWN, 32)
   np.testing.assert_allclose(logits, want, atol=1e-5)
   np.testing.assert_allclose(
     embedding @ last["kernel"] + last["bias"], want, atol=1e-5
@@ -194,19 +202,20 @@ def digits():
 @pytest.mark.parametrize(
   "method, low, high", [("forgetting", 0.9, 1.0), ("herding", 0.0, 0.6)]
 )
-def test_digits_from_private_images_to_accuracy(digits, method, low, high):
+def test_digits_from_private_images_to_accuracy(
+  digits, method, low, high, tmp_path
+):
   """Forgetting takes nearly all mislabelled images, herding avoids them."""
   source, split, private, engine = digits
   chosen = options(method, fraction=0.4, selection_epochs=8)
   paradigm = paradigms.create("coreset", engine, chosen, private)
-  chosen_set = paradigm.synthesize(KEY, private)
+  chosen_set, variables = small.run(paradigm, private, KEY, tmp_path)
   assert chosen_set.members.shape == (2, 152)
   kept = owned(chosen_set.members, split.canary_index)
   assert not kept[~split.membership].any()
   share = kept.sum(axis=0) / split.membership.sum(axis=0)
   assert (low <= share).all() and (share <= high).all()
-  state = paradigm.learn(KEY, chosen_set)
-  logits = predict(engine, state, source.test_images)
+  logits = predict(engine, variables, source.test_images)
   accuracy = (logits.argmax(-1) == source.test_labels).mean(axis=1)
   assert (accuracy > 0.5).all()
 
@@ -246,11 +255,11 @@ def test_a_stopped_selection_continues_to_the_same(
       raise Stopped
 
   fields = {"selection_networks": networks}
-  whole = chosen_with(method, Workspace(), **fields)
+  whole = chosen_with(method, Workspace(tmp_path / "whole"), **fields)
   with pytest.raises(Stopped):
-    chosen_with(method, Workspace(tmp_path, stopping, every=1), **fields)
+    chosen_with(method, Workspace(tmp_path / "cut", stopping, every=1), **fields)
   again = chosen_with(
-    method, Workspace(tmp_path, told.append, every=1), **fields
+    method, Workspace(tmp_path / "cut", told.append, every=1), **fields
   )
   assert [(done.stage, done.number) for done in told] == rest
   np.testing.assert_array_equal(again.members, whole.members)
@@ -260,7 +269,7 @@ def test_a_stopped_selection_continues_to_the_same(
 def test_the_history_of_forgetting_is_kept_with_the_network(tmp_path):
   """Continued from each of its checkpoints, a selection counts the same."""
   private, engine = drawn(), small_engine()
-  everything = TrainingSet(*private[:3])
+  everything = private_set(private)
   group = private.labels[private.members]
   chosen = options("forgetting", selection_epochs=4)
 
@@ -268,7 +277,7 @@ def test_the_history_of_forgetting_is_kept_with_the_network(tmp_path):
     return judge(engine, chosen, KEY, everything, group, 4, workspace)
 
   counted(Workspace(tmp_path, every=1))
-  want = counted(Workspace())
+  want = counted(Workspace(tmp_path / "whole"))
   assert (want > 0).any() and len(np.unique(want)) > 2
   folder = tmp_path / "selection_0"
   (folder / "00004.sha256").unlink()  # back to the third epoch
@@ -280,12 +289,15 @@ def test_the_history_of_forgetting_is_kept_with_the_network(tmp_path):
 
 
 @pytest.mark.parametrize("method", ["random", "forgetting", "herding"])
-def test_a_trial_has_the_shape_of_the_selection(method):
-  told = []
-  short = chosen_with(method, Workspace(on_round=told.append, trial=1))
-  whole = chosen_with(method, Workspace())
+def test_a_rehearsal_has_the_shape_of_the_selection(
+  method, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(rehearsal, "_SECONDS", 0.0)
+  trial = rehearsal.Rehearsal(tmp_path / "trial")
+  short = chosen_with(method, trial)
+  whole = chosen_with(method, Workspace(tmp_path / "whole"))
   for got, want in zip(short, whole, strict=True):
     assert (got is None) == (want is None)
     assert want is None or (got.shape, got.dtype) == (want.shape, want.dtype)
-  rounds = [(done.stage, done.number, done.of) for done in told]
-  assert rounds == ([] if method == "random" else [("selection_0", 1, 3)])
+  stages = [(each.stage, each.rounds) for each in trial.estimates]
+  assert stages == ([] if method == "random" else [("selection_0", 3)])

@@ -1,17 +1,17 @@
 """Forgetting events: by hand, and as training records them."""
 
 import dataclasses
+import functools
 
-import ensembles
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import small
 
 from syndata_jax import models
-from syndata_jax.ensemble import train
-from syndata_jax.ensemble.epoch import shuffled_batches
+from syndata_jax.ensemble import shuffled_batches
 from syndata_jax.errors import UserError
 from syndata_jax.keys import stream
 from syndata_jax.paradigms.coreset import forgetting, forgetting_counts
@@ -98,8 +98,8 @@ def one_by_one(engine, data, key, index):
 
 def test_training_records_the_first_answer_of_every_member():
   """24 members in batches of seven: four are met twice an epoch."""
-  data = ensembles.training_set(2)
-  engine = ensembles.engine(2, devices=jax.devices()[:1])
+  data = small.training_set(2)
+  engine = small.engine(2, devices=jax.devices()[:1])
   recipe = dataclasses.replace(
     engine.recipe,
     num_epochs=10,
@@ -107,11 +107,11 @@ def test_training_records_the_first_answer_of_every_member():
     schedule="constant",
     warmup_epochs=0.0,
   )
-  network = models.create("convnet", ensembles.CLASSES, width=2, depth=1)
+  network = models.create("convnet", small.CLASSES, width=2, depth=1)
   engine = engine._replace(model=network, recipe=recipe)
   key = jax.random.key(5)
-  learner = forgetting.recording_sgd(engine, data)
-  history = train(engine.layout, learner, key, data).history
+  make = functools.partial(forgetting.recording_sgd, engine)
+  history = small.learn(engine.layout, make, data, key).history
   for m in range(2):
     correct = one_by_one(engine, data, key, m)
     forgotten = (correct[:-1] & ~correct[1:]).sum(axis=0)

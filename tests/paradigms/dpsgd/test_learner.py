@@ -1,17 +1,17 @@
 """Private training against its steps written out, and what must not differ."""
 
 import dataclasses
+import functools
 
-import ensembles
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import small
 
-from syndata_jax.ensemble import Checkpoints, Recipe, train
-from syndata_jax.ensemble.train import model_keys, prepare
+from syndata_jax.ensemble import Checkpoints, Own, Pool, Recipe
 from syndata_jax.errors import UserError
-from syndata_jax.keys import stream
+from syndata_jax.keys import model_keys, stream
 from syndata_jax.paradigms import Private, dpsgd
 from syndata_jax.paradigms.dpsgd import Options, clipped_gradient, mechanism
 from syndata_jax.paradigms.dpsgd.learner import private_sgd
@@ -24,7 +24,7 @@ OPTIONS = Options(
 
 
 def tools(num_models=2, epochs=2, **layout):
-  engine = ensembles.engine(num_models, **layout)
+  engine = small.engine(num_models, **layout)
   recipe = Recipe(
     num_epochs=epochs,
     batch_size=8,
@@ -38,15 +38,14 @@ def tools(num_models=2, epochs=2, **layout):
 
 
 def learner(engine, data, options=OPTIONS):
-  found = mechanism(options, engine.recipe, data.members.shape[1])
-  return private_sgd(engine, options, found, data)
+  accounted = mechanism(options, engine.recipe, data.size)
+  return private_sgd(engine, options, accounted, data)
 
 
 def trained(engine, options=OPTIONS, checkpoints=None):
-  data = ensembles.training_set(engine.layout.num_models)
-  return train(
-    engine.layout, learner(engine, data, options), KEY, data, checkpoints
-  )
+  data = small.training_set(engine.layout.num_models)
+  make = functools.partial(learner, engine, options=options)
+  return small.learn(engine.layout, make, data, KEY, checkpoints)
 
 
 def largest(a, b):
@@ -57,12 +56,12 @@ def largest(a, b):
 def test_training_equals_its_steps_written_out():
   """Model 1: sampler, clipping, noise, divisor and average one by one."""
   engine = tools(devices=jax.devices()[:1])
-  data = ensembles.training_set(2)
+  data = small.training_set(2)
   state = trained(engine)
-  found = mechanism(OPTIONS, engine.recipe, ensembles.OWN)
-  assert found.steps == 6 and found.expected_batch == 8
+  accounted = mechanism(OPTIONS, engine.recipe, small.OWN)
+  assert accounted.steps == 6 and accounted.expected_batch == 8
   key = model_keys(KEY, 2)[1]
-  params = learner(engine, data).init(key).params
+  params = learner(engine, data).init(Own(key), Pool(None, None)).params
   average = params
 
   def loss(params, image, label):
@@ -73,10 +72,10 @@ def test_training_equals_its_steps_written_out():
   clipped = jax.jit(lambda *a: clipped_gradient(loss, *a, OPTIONS.clip_norm)[0])
   for t in range(6):
     here = jax.random.fold_in(stream(key, "dpsgd"), t)
-    index, padding = found.sample(here)
+    index, padding = accounted.sample(here)
     rows = data.members[1][np.asarray(index)[~np.asarray(padding)]]
     total = clipped(params, data.images[rows], data.labels[rows])
-    noise = found.noise(here, params)
+    noise = accounted.noise(here, params)
     params = jax.tree.map(
       lambda p, g, z: p - 0.5 * (g + z) / 8, params, total, noise
     )
@@ -84,8 +83,10 @@ def test_training_equals_its_steps_written_out():
     average = jax.tree.map(
       lambda a, p, d=decay: d * a + (1 - d) * p, average, params
     )
-  assert largest(jax.tree.map(lambda a: a[1], state.params), average) < 1e-5
-  assert state.step.tolist() == [6, 6] and state.batch_stats == {}
+  released = learner(engine, data).release(state)
+  second = jax.tree.map(lambda a: a[1], released["params"])
+  assert largest(second, average) < 1e-5
+  assert state.step.tolist() == [6, 6] and released["batch_stats"] == {}
 
 
 @pytest.mark.parametrize(
@@ -100,19 +101,21 @@ def test_training_equals_its_steps_written_out():
   ids=str,
 )
 def test_speed_settings_do_not_change_the_models(change):
-  options = change.get("layout", {}).copy()
-  devices = jax.devices()[: options.pop("devices", 1)]
-  engine = tools(devices=devices, **options)
-  engine = engine._replace(microbatch=change.get("microbatch", 0))
+  layout = change.get("layout", {}).copy()
+  devices = jax.devices()[: layout.pop("devices", 1)]
+  engine = tools(devices=devices, **layout)
+  microbatch = change.get("microbatch", 0)
+  options = dataclasses.replace(OPTIONS, microbatch=microbatch)
   plain = tools(devices=jax.devices()[:1], chunk=1)
-  assert largest(trained(engine).params, trained(plain).params) < 1e-5
+  assert largest(trained(engine, options).params, trained(plain).params) < 1e-5
 
 
 def test_each_model_has_noise_of_its_own():
   """Noise far above the gradients: what moves a model is its own draw."""
   loud = dataclasses.replace(OPTIONS, noise_multiplier=1e3, ema_decay=0.0)
   engine = tools(num_models=3, epochs=1)
-  start = learner(engine, ensembles.training_set(3), loud).init
+  init = learner(engine, small.training_set(3), loud).init
+  start = lambda key: init(Own(key), Pool(None, None))
   moved = jax.tree.map(
     lambda after, before: np.asarray(after - before).reshape(3, -1),
     trained(engine, loud).params,
@@ -151,18 +154,18 @@ def test_a_checkpoint_beyond_the_accounted_steps_is_refused(tmp_path):
 
 
 def test_more_steps_than_accounted_are_refused():
-  engine, data = tools(epochs=3), ensembles.training_set(2)
-  short = mechanism(OPTIONS, tools(epochs=2).recipe, ensembles.OWN)
+  engine, data = tools(epochs=3), small.training_set(2)
+  short = mechanism(OPTIONS, tools(epochs=2).recipe, small.OWN)
   with pytest.raises(UserError, match="steps=9: must be at most 6"):
     private_sgd(engine, OPTIONS, short, data)
 
 
 def test_the_compiled_epoch_has_no_collective():
-  engine, data = tools(8, devices=jax.devices()), ensembles.training_set(8)
-  run, fresh, _, own, pool = prepare(
-    engine.layout, learner(engine, data), KEY, data
+  engine, data = tools(8, devices=jax.devices()), small.training_set(8)
+  run, arguments = small.prepared(
+    engine.layout, learner(engine, data), data, KEY
   )
-  text = run.lower(engine.layout.place(fresh()), own, pool).compile().as_text()
+  text = run.lower(*arguments).compile().as_text()
   for collective in ("all-reduce", "all-gather", "all-to-all", "permute"):
     assert collective not in text
 
@@ -175,8 +178,8 @@ def test_views_are_averaged_before_clipping():
 
 
 def private():
-  data = ensembles.training_set(2)
-  return Private(data.images, data.labels, data.members, ensembles.CLASSES)
+  data = small.training_set(2)
+  return Private(data.images, data.labels, data.members, small.CLASSES)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +201,7 @@ def test_what_is_refused(change, message):
 
 
 def test_batch_norm_is_refused():
-  engine = tools()._replace(model=ensembles.engine(2, "resnet18").model)
+  engine = tools()._replace(model=small.engine(2, "resnet18").model)
   with pytest.raises(UserError, match="norm=batch: must be group or instance"):
     dpsgd.make(engine, OPTIONS, private())
 

@@ -7,6 +7,7 @@ FOLDER/result.npz.
 """
 
 import dataclasses
+import functools
 import os
 import pathlib
 import sys
@@ -14,16 +15,16 @@ import sys
 _DEVICES = "--xla_force_host_platform_device_count=2"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DEVICES}"
 
-import ensembles  # noqa: E402
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
+import small  # noqa: E402
 
 from syndata_jax.ensemble import (  # noqa: E402
   Checkpoints,
   hosts,
   predict,
   sgd,
-  train,
+  variables,
 )
 
 NUM_MODELS = 5  # over four devices: uneven on purpose
@@ -31,19 +32,19 @@ NUM_MODELS = 5  # over four devices: uneven on purpose
 
 def train_and_query(folder: pathlib.Path, epochs: int) -> dict[str, np.ndarray]:
   """Logits and parameters of an ensemble on all devices there are."""
-  engine = ensembles.engine(NUM_MODELS)
+  engine = small.engine(NUM_MODELS)
   recipe = dataclasses.replace(engine.recipe, num_epochs=epochs)
   engine = engine._replace(recipe=recipe)
-  data = ensembles.training_set(NUM_MODELS)
-  state = train(
+  data = small.training_set(NUM_MODELS)
+  state = small.learn(
     engine.layout,
-    sgd(engine, data),
-    jax.random.key(3),
+    functools.partial(sgd, engine),
     data,
+    jax.random.key(3),
     Checkpoints(folder / "ensemble", every=1),
   )
   leaves = jax.tree.leaves(state)
-  logits = predict(engine, state, data.images)
+  logits = predict(engine, variables(state), data.images)
   return {"logits": logits} | {str(i): leaf for i, leaf in enumerate(leaves)}
 
 
