@@ -76,7 +76,8 @@ class Options:
       selection_epochs=self.selection_epochs,
       selection_networks=self.selection_networks,
     )
-    validate.within(0, 1, fraction=self.fraction)
+    if self.fraction:
+      validate.within(0, 1, "(]", fraction=self.fraction)
     if (self.fraction > 0) == (self.images_per_class > 0):
       raise UserError(
         f"fraction={self.fraction:g}, images_per_class={self.images_per_class}:"
