@@ -33,7 +33,7 @@ def dp_sgd_statement(
     unit="one training example, an image with its label",
     scope="each model alone",
     assumptions=(
-      "the seed of batches and noise is random and secret",
-      "noise in floating point is Gaussian",
+      "the seed of batches and noise is secret",
+      "floating-point noise is Gaussian",
     ),
   )

@@ -50,7 +50,8 @@ class Ledger:
   - Chosen so, any other ledger: neither holds in general. To compose loss
     distributions until a target is crossed is no valid filter ("f-Differential
     Privacy Filters: Validity and Approximate Solutions", arXiv 2602.06756),
-    and an odometer even less (Rogers et al., arXiv 1605.08294).
+    and for a running total (an odometer) even less can be had (Rogers et al.,
+    "Privacy Odometers and Filters", arXiv 1605.08294).
 
   Attributes:
     delta: of all releases together, between 0 and 1.
@@ -172,10 +173,11 @@ class Ledger:
 
   def _refuse_other(self, path: pathlib.Path, expected: Ledger) -> None:
     for name in ("delta", "neighbours", "budget"):
-      there, here = getattr(self, name), getattr(expected, name)
-      if there != here:
+      stored, current = getattr(self, name), getattr(expected, name)
+      if stored != current:
         raise UserError(
-          f"{path}: another ledger ({name} is {there} there and {here} here)"
+          f"{path}: another ledger ({name} is {stored} there and {current} "
+          "here)"
         )
     if self.releases[: len(expected.releases)] != expected.releases:
       raise UserError(f"{path}: another ledger (its first releases differ)")

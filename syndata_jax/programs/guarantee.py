@@ -27,13 +27,13 @@ def state(workdir: pathlib.Path, statement: PrivacyStatement | None) -> None:
       damaged.
   """
   path = workdir / _FILE
-  there = stated(workdir)
-  if there is None:
+  stored = stated(workdir)
+  if stored is None:
     if statement is not None:
       write_json(path, statement.as_dict())
     return
-  here = {} if statement is None else _flat(statement.as_dict())
-  changed = differences(_flat(there.as_dict()), here, _same)
+  current = {} if statement is None else _flat(statement.as_dict())
+  changed = differences(_flat(stored.as_dict()), current, _same)
   if changed:
     raise UserError(
       f"{path}: the run was started under another guarantee"
@@ -89,7 +89,7 @@ def _flat(value: Any, name: str = "") -> dict[str, Any]:
   }
 
 
-def _same(there: Any, here: Any) -> bool:
-  if isinstance(there, float) and isinstance(here, float):
-    return math.isclose(there, here, rel_tol=_TOLERANCE)
-  return there == here
+def _same(stored: Any, current: Any) -> bool:
+  if isinstance(stored, float) and isinstance(current, float):
+    return math.isclose(stored, current, rel_tol=_TOLERANCE)
+  return stored == current
