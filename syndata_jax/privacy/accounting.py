@@ -1,10 +1,9 @@
 """Epsilon of the Poisson-subsampled Gaussian mechanism, and its inverse.
 
-The privacy loss distribution (PLD) of one step is discretised pessimistically
-and composed numerically by `dp_accounting`. Published DP-SGD settings reach
-from epsilon 1 to 1e6 and more, so the width of the discretisation follows
-epsilon: any regime takes about a second, and the result is an upper bound that
-lies within some tenths of a percent of the limit of ever finer grids.
+The privacy loss distribution (PLD) of one step is composed numerically. The
+result is an upper bound that lies within some tenths of a percent of the limit
+of ever finer grids, in any regime: published DP-SGD settings reach from epsilon
+1 to 1e6 and more.
 """
 
 import functools
@@ -18,17 +17,7 @@ from syndata_jax.privacy.gaussian import (
   gaussian_delta,
   gaussian_noise_multiplier,
 )
-
-# Width of the grid of privacy losses: the least (dp_accounting's default), and
-# the least and the most as shares of epsilon, which bound time and rounding.
-_WIDTH = 1e-4
-_RELATIVE_WIDTHS = 1e-5, 2e-4
-# dp_accounting overflows at widths above 700.
-_MAX_WIDTH = 500.0
-# Below, the round-off of its Fourier transforms decides the answer.
-_MIN_DELTA = 1e-12
-# Rounding adds about steps x width^2 to epsilon: aim at this share of it.
-_ROUNDING = 3e-4
+from syndata_jax.privacy.loss_distribution import refined_epsilon
 
 # Of the noise that `noise_multiplier` finds.
 _TOLERANCE = 1e-4
@@ -88,16 +77,17 @@ def epsilon(
       return 0.0
   if noise_multiplier == 0:
     return math.inf
-  arguments = (sample_rate, noise_multiplier, steps, delta, neighbours)
-  bound = _revealed(*arguments)
-  if delta < _MIN_DELTA:
-    return bound
-  # The first bound may be far too large, and with it the first width.
-  previous = math.inf
-  while bound < previous / 2 and _width(bound, steps) < _MAX_WIDTH:
-    previous = bound
-    bound = min(bound, _composed(*arguments, _width(bound, steps)))
-  return bound
+  import dp_accounting
+
+  step = dp_accounting.PoissonSampledDpEvent(
+    sample_rate, dp_accounting.GaussianDpEvent(noise_multiplier)
+  )
+  return refined_epsilon(
+    _revealed(sample_rate, noise_multiplier, steps, delta, neighbours),
+    {step: steps},
+    delta,
+    neighbours,
+  )
 
 
 @functools.lru_cache(maxsize=256)
@@ -124,7 +114,7 @@ def noise_multiplier(
   if reached(noise_multiplier=0) <= epsilon:
     return 0.0
 
-  def excess(log_noise):
+  def excess(log_noise: float) -> float:
     # In logarithms the curve is nearly straight. The floor stands in for 0.
     value = reached(noise_multiplier=math.exp(log_noise))
     return math.log(max(value, 1e-9 * epsilon) / epsilon)
@@ -146,27 +136,9 @@ def noise_multiplier(
 _epsilon = epsilon
 
 
-def _width(bound, steps):
-  fine = math.sqrt(_ROUNDING * bound / steps)
-  least, most = (share * bound for share in _RELATIVE_WIDTHS)
-  return max(_WIDTH, least, min(fine, most))
-
-
-def _composed(sample_rate, noise, steps, delta, neighbours, width):
-  """The pessimistic PLD of dp_accounting ("connect the dots")."""
-  import dp_accounting
-  from dp_accounting import pld
-
-  accountant = pld.PLDAccountant(
-    dp_accounting.NeighboringRelation[neighbours.upper()], width
-  )
-  event = dp_accounting.PoissonSampledDpEvent(
-    sample_rate, dp_accounting.GaussianDpEvent(noise)
-  )
-  return accountant.compose(event, steps).get_epsilon(delta)
-
-
-def _revealed(sample_rate, noise, steps, delta, neighbours):
+def _revealed(
+  sample_rate: float, noise: float, steps: int, delta: float, neighbours: str
+) -> float:
   """Epsilon if the attacker also sees in which steps the example took part.
 
   Such an attacker can only do better. What is left is a Gaussian mechanism
@@ -178,8 +150,8 @@ def _revealed(sample_rate, noise, steps, delta, neighbours):
   sensitivity = 2 if neighbours == "replace_one" else 1
   mu = sensitivity * np.sqrt(count) / noise
 
-  def enough(value):
-    return chance @ gaussian_delta(value, mu) <= delta
+  def enough(value: float) -> bool:
+    return bool(chance @ gaussian_delta(value, mu) <= delta)
 
   low, high = 0.0, 1.0
   while not enough(high):

@@ -42,6 +42,32 @@ def gaussian_delta(epsilon: float, mu: ArrayLike) -> np.ndarray:
   return np.where(mu > 0, np.maximum(delta, 0.0), 0.0)
 
 
+def gaussian_epsilon(mu: float, delta: float) -> float:
+  """The smallest epsilon at which a Gaussian release is (epsilon, delta)-DP.
+
+  The inverse of `gaussian_delta`, by bisection until no number lies between.
+
+  Args:
+    mu: sensitivity over standard deviation, at least 0; of several releases
+      the root of the sum of squares.
+    delta: between 0 and 1.
+
+  Returns:
+    Epsilon in nats, at least 0; infinite where mu is, or mu^2 would be.
+  """
+  if gaussian_delta(0.0, mu) <= delta:
+    return 0.0
+  low, high = 0.0, 1.0
+  while high < math.inf and gaussian_delta(high, mu) > delta:
+    low, high = high, 2 * high
+  while low < (middle := (low + high) / 2) < high:
+    if gaussian_delta(middle, mu) <= delta:
+      high = middle
+    else:
+      low = middle
+  return high
+
+
 def gaussian_noise_multiplier(
   epsilon: float, releases: int, delta: float
 ) -> float:

@@ -1,6 +1,9 @@
 """Sampler, clip norm, noise, divisor and accounting of DP-SGD in one object."""
 
+from __future__ import annotations
+
 import dataclasses
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +12,10 @@ import optax
 from syndata_jax import keys
 from syndata_jax.errors import UserError
 from syndata_jax.privacy import accounting, poisson, validate
+from syndata_jax.privacy.release import Release
+
+if TYPE_CHECKING:
+  from dp_accounting import DpEvent
 
 # The share of delta that pays for batches too large for their padding.
 _OVERFLOW_SHARE = 1e-4
@@ -36,7 +43,6 @@ class SubsampledGaussian:
       without any guarantee: epsilon is infinite.
     steps: accounted, see `refuse_more_steps`.
     delta: above 0, at most 1/n.
-    sampling: `poisson`, the only kind that is accounted.
 
   Raises:
     UserError: a field that is not as above.
@@ -48,9 +54,8 @@ class SubsampledGaussian:
   noise_multiplier: float
   steps: int
   delta: float
-  sampling: str = "poisson"
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     for name in ("num_examples", "expected_batch", "steps"):
       validate.check_count(name, getattr(self, name))
     if self.expected_batch > self.num_examples:
@@ -61,11 +66,6 @@ class SubsampledGaussian:
     validate.check_positive("clip_norm", self.clip_norm)
     validate.check_noise(self.noise_multiplier)
     validate.check_delta(self.delta, self.num_examples)
-    if self.sampling != "poisson":
-      raise UserError(
-        f"sampling={self.sampling}: must be poisson, the only sampling that "
-        "the accounting covers"
-      )
 
   @property
   def sample_rate(self) -> float:
@@ -91,13 +91,42 @@ class SubsampledGaussian:
     """
     return self._epsilon("replace_one")
 
-  def _epsilon(self, neighbours):
+  def _epsilon(self, neighbours: str) -> float:
     return accounting.epsilon(
       self.sample_rate,
       self.noise_multiplier,
       self.steps,
-      self.delta * (1 - _OVERFLOW_SHARE),
+      self._accounted_delta,
       neighbours,
+    )
+
+  @property
+  def _accounted_delta(self) -> float:
+    return self.delta * (1 - _OVERFLOW_SHARE)
+
+  @property
+  def event(self) -> DpEvent:
+    """All steps, as dp-accounting composes them; overflow is not in it."""
+    import dp_accounting
+
+    step = dp_accounting.PoissonSampledDpEvent(
+      self.sample_rate, dp_accounting.GaussianDpEvent(self.noise_multiplier)
+    )
+    return dp_accounting.SelfComposedDpEvent(step, self.steps)
+
+  def release(self) -> Release:
+    """The model, its event and the share of delta that overflow has."""
+    return Release(
+      mechanism="DP-SGD, Poisson-subsampled Gaussian, every step released",
+      kind="model",
+      event=self.event,
+      details=(
+        f"sampling: Poisson, rate {self.sample_rate:.4g} per step, "
+        f"{self.steps:,} steps; sums divided by the expected batch",
+        f"noise: {self.noise_multiplier:.4g} x clip norm {self.clip_norm:g}",
+      ),
+      # Exact, so that delta less this is what the epsilons here rest on.
+      delta=self.delta - self._accounted_delta,
     )
 
   def batch_size(self, multiple: int = 1) -> int:
@@ -189,7 +218,7 @@ class SubsampledGaussian:
       )
 
 
-def calibrated(epsilon: float, **fields) -> SubsampledGaussian:
+def calibrated(epsilon: float, **fields: Any) -> SubsampledGaussian:
   """The mechanism with the least noise whose epsilon is within the target.
 
   Args:

@@ -26,11 +26,31 @@ def check_delta(delta: float | None, num_examples: int | None = None) -> None:
     )
 
 
+def check_own_delta(delta: float) -> None:
+  """Raises UserError unless 0 <= delta < 1: what a release adds to delta."""
+  if not _is_number(delta) or not 0 <= delta < 1:
+    raise UserError(f"delta={delta}: must be at least 0 and below 1")
+
+
+def check_sensitivity(value: float) -> None:
+  """Raises UserError unless 0 < value <= 2, which one replaced example can."""
+  if not _is_number(value) or not 0 < value <= 2:
+    raise UserError(
+      f"replace_one_sensitivity={value}: must be above 0 and at most 2"
+    )
+
+
 def check_positive(name: str, value: float) -> None:
   """Raises UserError unless 0 < value < infinity."""
   # Written so that NaN fails, here and below.
   if not _is_number(value) or not 0 < value < math.inf:
     raise UserError(f"{name}={value}: must be above 0 and finite")
+
+
+def check_not_negative(name: str, value: float) -> None:
+  """Raises UserError unless 0 <= value; infinity is allowed."""
+  if not _is_number(value) or not value >= 0:
+    raise UserError(f"{name}={value}: must be 0 or more")
 
 
 def check_noise(noise_multiplier: float) -> None:
@@ -62,8 +82,9 @@ def check_neighbours(neighbours: str) -> None:
     )
 
 
-def _is_number(value) -> bool:
+def _is_number(value: object) -> bool:
   try:
-    return not isinstance(value, bool) and float(value) == value
+    # Numbers of NumPy and JAX too; NaN is none.
+    return not isinstance(value, bool) and float(value) == value  # type: ignore[arg-type]
   except (TypeError, ValueError):
     return False

@@ -16,20 +16,25 @@ _FILE = "privacy.json"
 # The same statement, computed by another processor or library version.
 _TOLERANCE = 1e-6
 
+# Words about numbers that the other fields hold, or `config.json` compares.
+_REPEATED = "details"
+
 
 def state(workdir: pathlib.Path, statement: PrivacyStatement | None) -> None:
   """Writes `privacy.json`, where the run has a guarantee.
 
   Raises:
-    UserError: the run was started under another statement.
+    UserError: the run was started under another statement, or the file is
+      damaged.
   """
   path = workdir / _FILE
-  here = {} if statement is None else statement.as_dict()
-  if not path.exists():
-    if here:
-      write_json(path, here)
+  stored = stated(workdir)
+  if stored is None:
+    if statement is not None:
+      write_json(path, statement.as_dict())
     return
-  changed = differences(read_json(path), here, _same)
+  current = {} if statement is None else _flat(statement.as_dict())
+  changed = differences(_flat(stored.as_dict()), current, _same)
   if changed:
     raise UserError(
       f"{path}: the run was started under another guarantee"
@@ -41,20 +46,18 @@ def stated(workdir: pathlib.Path) -> PrivacyStatement | None:
   """Reads what `state` wrote; None where there is no guarantee.
 
   Raises:
-    UserError: the file is damaged.
+    UserError: the file is damaged, or was written by another version.
   """
   path = workdir / _FILE
   if not path.exists():
     return None
   fields = read_json(path)
   try:
-    for name in ("epsilon", "replace_one_epsilon"):
-      if fields[name] is None:  # how JSON says infinity
-        fields[name] = math.inf
-    fields["public"] = tuple(fields["public"])
-    return PrivacyStatement(**fields)
-  except (KeyError, TypeError) as error:
-    raise UserError(f"{path}: damaged ({error!r}); delete it") from error
+    return PrivacyStatement.from_dict(fields)
+  except UserError as error:
+    raise UserError(
+      f"{path}: {error}; delete it, or name another --workdir"
+    ) from error
 
 
 def promised(
@@ -70,7 +73,24 @@ def promised(
   return Guarantee(statement.lines(), epsilon)
 
 
-def _same(there: Any, here: Any) -> bool:
-  if isinstance(there, float) and isinstance(here, float):
-    return math.isclose(there, here, rel_tol=_TOLERANCE)
-  return there == here
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+  """Nested JSON as one level: `releases[0].event.count`."""
+  if isinstance(value, dict):
+    parts = [
+      (f"{name}.{key}" if name else key, part)
+      for key, part in value.items()
+      if key != _REPEATED
+    ]
+  elif isinstance(value, list):
+    parts = [(f"{name}[{index}]", part) for index, part in enumerate(value)]
+  else:
+    return {name: value}
+  return {
+    path: leaf for key, part in parts for path, leaf in _flat(part, key).items()
+  }
+
+
+def _same(stored: Any, current: Any) -> bool:
+  if isinstance(stored, float) and isinstance(current, float):
+    return math.isclose(stored, current, rel_tol=_TOLERANCE)
+  return stored == current

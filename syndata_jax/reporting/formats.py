@@ -1,7 +1,5 @@
 """Numbers as a person reads them."""
 
-import decimal
-
 
 def percent(fraction: float) -> str:
   """A share as a percentage, rounded without claiming certainty.
@@ -24,16 +22,6 @@ def percent(fraction: float) -> str:
 def level(fraction: float) -> str:
   """A round share, such as a false positive rate, in its shortest form."""
   return f"{100 * fraction:.4g}%"
-
-
-def rounded_down(bound: float) -> str:
-  """A lower bound to four digits, never more than the number itself."""
-  return _rounded(bound, decimal.ROUND_FLOOR)
-
-
-def rounded_up(bound: float) -> str:
-  """An upper bound to four digits, never less than the number itself."""
-  return _rounded(bound, decimal.ROUND_CEILING)
 
 
 def duration(seconds: float) -> str:
@@ -77,9 +65,3 @@ def memory(size: float) -> str:
 def operations(flops: float) -> str:
   """Floating-point operations as a power of ten: `1.07e18`."""
   return f"{flops:.3g}".replace("e+", "e")
-
-
-def _rounded(value, direction):
-  # Exact, where arithmetic with floats would round once more.
-  digits = decimal.Context(prec=4, rounding=direction)
-  return f"{float(digits.create_decimal_from_float(value)):.4g}"

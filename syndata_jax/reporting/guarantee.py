@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from rich import box
 from rich.table import Table
 
-from syndata_jax.reporting.formats import rounded_down, rounded_up
+from syndata_jax.rounding import rounded_down, rounded_up
 
 _RELATIONS = {
   "replace_one": "one example replaced",

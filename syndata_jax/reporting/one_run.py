@@ -6,8 +6,9 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from syndata_jax.reporting.formats import level, percent, rounded_down
+from syndata_jax.reporting.formats import level, percent
 from syndata_jax.reporting.verdict import subject
+from syndata_jax.rounding import rounded_down
 
 # Some hundred non-members resolve no lower rate with any precision.
 _QUOTED = "0.05"

@@ -87,6 +87,31 @@ def test_noise_is_enough_and_no_more(epsilon, releases, delta):
   assert privacy.gaussian_delta(epsilon, mu * (1 + 1e-6)) > delta
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.floats(1e-3, 1e3), st.floats(1e-12, 0.5))
+def test_epsilon_is_enough_and_no_more(mu, delta):
+  epsilon = privacy.gaussian_epsilon(mu, delta)
+  assert privacy.gaussian_delta(epsilon, mu) <= delta
+  if epsilon > 0:
+    less = epsilon * (1 - 1e-6)
+    assert privacy.gaussian_delta(less, mu) > delta
+
+
+@pytest.mark.parametrize(
+  "mu, epsilon", [(0.142211, 0.5), (0.268051, 1), (0.924931, 4), (2.000446, 10)]
+)
+def test_epsilon_of_one_release(mu, epsilon):
+  assert privacy.gaussian_epsilon(mu, 1e-5) == pytest.approx(epsilon, rel=1e-5)
+
+
+def test_epsilon_at_the_ends():
+  assert privacy.gaussian_epsilon(0.0, 1e-5) == 0
+  assert privacy.gaussian_epsilon(1e-6, 1e-5) == 0
+  assert privacy.gaussian_epsilon(1e4, 1e-5) == pytest.approx(5e7, rel=1e-3)
+  assert privacy.gaussian_epsilon(math.inf, 1e-5) == math.inf
+  assert privacy.gaussian_epsilon(1e200, 1e-5) == math.inf
+
+
 @pytest.mark.parametrize(
   "arguments, message",
   [

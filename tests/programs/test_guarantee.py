@@ -1,13 +1,16 @@
 """The audit checks what DP-SGD promises, and known bugs do not pass."""
 
+import dataclasses
 import json
 import math
 
+import dp_accounting
 import jax
 import jax.numpy as jnp
 import pytest
 
-from syndata_jax.privacy import PrivacyStatement, SubsampledGaussian
+from syndata_jax.errors import UserError
+from syndata_jax.privacy import PrivacyStatement, Release, SubsampledGaussian
 from syndata_jax.programs import guarantee
 
 # Nothing hides what the networks memorise: few examples, nearly full batches,
@@ -93,8 +96,10 @@ def test_the_guarantee_is_stated_and_the_claim_reported(honest):
   stated, bound = _claim_and_bound(workdir)
   assert stated["epsilon"] == pytest.approx(0.3, rel=1e-3)
   assert stated["epsilon"] <= 0.3 < stated["replace_one_epsilon"]
-  assert stated["steps"] == 120
-  assert stated["clip_norm"] == 2.0
+  (release,) = stated["releases"]
+  assert release["event"]["count"] == 120
+  assert release["event"]["event"]["sampling_probability"] == 190 / 200
+  assert any("clip norm 2" in line for line in release["details"])
   assert bound["delta"] == stated["delta"] == 1e-4
   report = _single_spaced((workdir / "report.txt").read_text())
   assert report in _single_spaced(ended.out)
@@ -116,30 +121,34 @@ def test_a_resumed_run_keeps_its_guarantee(honest, audit):
     json.dumps(there | {"epsilon": there["epsilon"] * (1 + 1e-9)})
   )
   assert audit(workdir, **_ONE_RUN).code == 0
-  path.write_text(json.dumps(there | {"steps": 2, "noise_multiplier": 0.5}))
+  changed = json.loads(before)
+  changed["releases"][0]["event"]["count"] = 2
+  changed["releases"][0]["details"] = ["in other words"]
+  changed["scope"] = "everything"
+  path.write_text(json.dumps(changed))
   ended = audit(workdir, **_ONE_RUN)
   assert ended.code == 2
   assert ended.err.count("\n") == 1
   assert str(path) in ended.err
-  assert "steps is 2 there and 120 here" in ended.err
-  assert "noise_multiplier is 0.5 there" in ended.err
-  assert "clip_norm" not in ended.err
-  path.write_text("{}")
-  ended = audit(workdir, **_ONE_RUN)
-  assert ended.code == 2 and "steps is None there" in ended.err
+  assert "releases[0].event.count is 2 there and 120 here" in ended.err
+  assert "scope is 'everything' there" in ended.err
+  assert "noise_multiplier" not in ended.err
+  assert "details" not in ended.err
+  for earlier in ({}, {"mechanism": "DP-SGD", "steps": 120, "epsilon": 0.3}):
+    path.write_text(json.dumps(earlier))
+    ended = audit(workdir, **_ONE_RUN)
+    assert ended.code == 2
+    assert ended.err.count("\n") == 1
+    assert f"{path}: a privacy statement of version None" in ended.err
   path.unlink()
   assert audit(workdir, **_ONE_RUN).code == 0
   assert path.read_text() == before
 
 
 def _statement(**changes):
+  silent = Release("m", "model", dp_accounting.NonPrivateDpEvent())
   fields = dict(
-    mechanism="m",
-    sampling="poisson",
-    sample_rate=0.5,
-    clip_norm=1.0,
-    noise_multiplier=0.0,
-    steps=3,
+    releases=(silent,),
     epsilon=math.inf,
     replace_one_epsilon=math.inf,
     delta=1e-5,
@@ -148,12 +157,33 @@ def _statement(**changes):
   return PrivacyStatement(**(fields | changes))
 
 
+def _votes(noise):
+  event = dp_accounting.GaussianDpEvent(noise)
+  return Release("votes", "counts", event, (f"noise: {noise:.4g}",), 10)
+
+
 def test_a_statement_without_a_finite_epsilon_comes_back(tmp_path):
   guarantee.state(tmp_path, _statement())
   json.loads(
     (tmp_path / "privacy.json").read_text(), parse_constant=pytest.fail
   )
   assert guarantee.stated(tmp_path) == _statement()
+
+
+def test_other_releases_are_another_guarantee(tmp_path):
+  votes = _votes(20.0)
+  guarantee.state(tmp_path, _statement(releases=(votes,)))
+  # The noise was solved for elsewhere: another last digit, in its words too.
+  near = dataclasses.replace(_votes(20.0 * (1 + 1e-9)), details=("noise: 20",))
+  guarantee.state(tmp_path, _statement(releases=(near,)))
+  assert guarantee.stated(tmp_path).releases[0] == votes
+  with pytest.raises(UserError, match=r"releases\[0\]\.event\.noise_mult"):
+    guarantee.state(tmp_path, _statement(releases=(_votes(21.0),)))
+  with pytest.raises(UserError, match="num_releases is 10 there and 20 here"):
+    guarantee.state(tmp_path, _statement(releases=(votes, votes)))
+  with pytest.raises(UserError, match="another guarantee") as caught:
+    guarantee.state(tmp_path, None)
+  assert "\n" not in str(caught.value)
 
 
 def test_a_run_without_a_guarantee_states_nothing(tmp_path, finished):

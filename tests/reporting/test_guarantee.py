@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from syndata_jax.reporting import Guarantee, render, render_text
-from syndata_jax.reporting.formats import rounded_down, rounded_up
+from syndata_jax.rounding import rounded_down, rounded_up
 
 _BOUND = dict(
   epsilon=3.21987,

@@ -217,7 +217,9 @@ def test_epsilon_is_solved_for_and_stated():
   options = dataclasses.replace(OPTIONS, epsilon=3.0, noise_multiplier=0.0)
   statement = dpsgd.make(tools(), options, private()).statement
   assert 2.9 < statement.epsilon <= 3.0
-  assert statement.steps == 6 and statement.sample_rate == 8 / 24
+  event = statement.releases[0].event
+  assert event.count == 6 and event.event.sampling_probability == 8 / 24
   given = dpsgd.make(tools(), OPTIONS, private()).statement
-  assert given.noise_multiplier == 0.5 and given.epsilon > 3
+  step = given.releases[0].event.event
+  assert step.event.noise_multiplier == 0.5 and given.epsilon > 3
   assert jnp.isfinite(given.epsilon)
