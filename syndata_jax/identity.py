@@ -19,9 +19,9 @@ def circumstances() -> dict[str, Any]:
   """What changes the numbers of a seed, beside settings and data."""
   return {
     "version": __version__,
-    "prng": str(jax.config.jax_default_prng_impl),
-    "partitionable": bool(jax.config.jax_threefry_partitionable),
-    "float64": bool(jax.config.jax_enable_x64),
+    "prng": jax.config.read("jax_default_prng_impl"),
+    "partitionable": jax.config.read("jax_threefry_partitionable"),
+    "float64": jax.config.read("jax_enable_x64"),
   }
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from syndata_jax.attack import one_run
 from syndata_jax.attack.one_run import EpsilonBound
+from syndata_jax.rounding import rounded_down, rounded_up
 
 # Of a bound that no claim comes with; the usual one in the literature.
 DEFAULT_DELTA = 1e-5
@@ -94,8 +95,8 @@ def check_claim(bound: EpsilonBound, claimed: float) -> None:
   """
   if bound.epsilon > claimed:
     raise GuaranteeBroken(
-      f"epsilon is at least {bound.epsilon:.3g}, above the claimed "
-      f"{claimed:.3g} ({bound.neighbours}, delta {bound.delta:g}, confidence "
-      f"{bound.confidence:.0%}: {bound.correct} of {bound.guesses} guesses "
-      "are correct)"
+      f"epsilon is at least {rounded_down(bound.epsilon)}, above the claimed "
+      f"{rounded_up(claimed)} ({bound.neighbours}, delta {bound.delta:g}, "
+      f"confidence {bound.confidence:.0%}: {bound.correct} of "
+      f"{bound.guesses} guesses are correct)"
     )

@@ -10,7 +10,7 @@ Three forms of a training set, told apart by what is None:
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -140,7 +140,8 @@ def named_leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
   for key in sorted(tree):
     if not isinstance(key, str) or not key or set(key) & set("./\\"):
       _refuse(
-        f"released has the key {key!r}", "non-empty names without . and / needed"
+        f"released has the key {key!r}",
+        "non-empty names without . and / needed",
       )
     yield from named_leaves(tree[key], f"{prefix}.{key}" if prefix else key)
 
@@ -228,5 +229,5 @@ def _or(array: np.ndarray | None, pool: np.ndarray) -> np.ndarray:
   return pool if array is None else array
 
 
-def _refuse(what: str, allowed: str) -> None:
+def _refuse(what: str, allowed: str) -> NoReturn:
   raise UserError(f"training set: {what}: {allowed}")

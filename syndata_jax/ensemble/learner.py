@@ -13,21 +13,25 @@ import jax.numpy as jnp
 from syndata_jax.data.training_set import TrainingSet
 
 
+# On the host while a stage is described, on a device once it runs.
+Array = Any
+
+
 class Own(NamedTuple):
   """What belongs to one model; each device holds that of its own models."""
 
   key: jax.Array  # its typed key: all its draws come from here
-  rows: jax.Array | None = None  # i32[n] of the pool; None with own images
-  images: jax.Array | None = None  # [S,H,W,C], where it owns its set
-  labels: jax.Array | None = None  # i32[S] or f32[S,K], where it owns its set
+  rows: Array | None = None  # i32[n] of the pool; None with own images
+  images: Array | None = None  # [S,H,W,C], where it owns its set
+  labels: Array | None = None  # i32[S] or f32[S,K], where it owns its set
   released: Any = None  # nested dicts: its part of `TrainingSet.released`
 
 
 class Pool(NamedTuple):
   """What all models share; every device holds all of it."""
 
-  images: jax.Array | None  # u8[N,H,W,C], or f32 as the network reads them
-  labels: jax.Array | None  # i32[N], or f32[N,K], logits of soft labels
+  images: Array | None  # u8[N,H,W,C], or f32 as the network reads them
+  labels: Array | None  # i32[N], or f32[N,K], logits of soft labels
   shared: Any = None  # the learner's own, such as a frozen base
 
 
@@ -81,8 +85,8 @@ class Learner(NamedTuple):
 class MakeLearner(Protocol):
   """Builds the learner for a training set.
 
-      def make(training_set, steps=0):
-        return sgd(engine, training_set, steps)
+  def make(training_set, steps=0):
+    return sgd(engine, training_set, steps)
   """
 
   def __call__(self, training_set: TrainingSet, steps: int = 0) -> Learner:

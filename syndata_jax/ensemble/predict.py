@@ -117,5 +117,7 @@ def over_members(
   size = rows.shape[0]
   batch = images_at_once(size)
   batches = filled(rows, batch, -(-size // batch))
-  results = lax.map(lambda index: function(images[index], labels[index]), batches)
+  results = lax.map(
+    lambda index: function(images[index], labels[index]), batches
+  )
   return jnp.reshape(results, (-1, *results.shape[2:]))[:size]

@@ -17,7 +17,13 @@ from syndata_jax.ensemble.checkpoints import Checkpoints
 from syndata_jax.ensemble.layout import Layout
 from syndata_jax.ensemble.learner import MakeLearner
 from syndata_jax.ensemble.shards import Shards
-from syndata_jax.ensemble.stages import Placed, Rounds, Workspace, place, training
+from syndata_jax.ensemble.stages import (
+  Placed,
+  Rounds,
+  Workspace,
+  place,
+  training,
+)
 from syndata_jax.errors import prefixed
 
 _STEPS = 8  # of an epoch of the trial, for each model

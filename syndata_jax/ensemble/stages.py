@@ -62,7 +62,7 @@ class Rounds(NamedTuple):
 
   number: int
   init: Callable[[Any, Any], Any]
-  program: Callable[[Any, Any, Any, Any], tuple[Any, Any, Any]]
+  program: Callable[..., tuple[Any, Any, Any]]
   own: Any
   shared: Any
   feed: Callable[[int], Any] = lambda number: None

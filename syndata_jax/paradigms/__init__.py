@@ -9,9 +9,9 @@ Each is a module of this package with its settings, a frozen dataclass
 import importlib
 from typing import Any
 
+from syndata_jax.data.training_set import Private
 from syndata_jax.ensemble import Engine
 from syndata_jax.errors import UserError
-from syndata_jax.data.training_set import Private
 from syndata_jax.paradigms.check import Outcome, check, run
 from syndata_jax.paradigms.interface import Paradigm, Queried
 

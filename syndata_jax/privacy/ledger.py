@@ -6,10 +6,10 @@ import collections
 import dataclasses
 import json
 import math
-import os
 import pathlib
 from typing import TYPE_CHECKING, Any
 
+from syndata_jax import files
 from syndata_jax.errors import UserError
 from syndata_jax.privacy import validate
 from syndata_jax.privacy.composition import composed_epsilon
@@ -131,10 +131,7 @@ class Ledger:
 
   def save(self, path: pathlib.Path) -> None:
     """Writes JSON in one step: the file is the old one or the new one."""
-    text = json.dumps(self._as_dict(), indent=2, allow_nan=False) + "\n"
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    files.write_json(path, self._as_dict())
 
   @classmethod
   def load(cls, path: pathlib.Path, expected: Ledger | None = None) -> Ledger:

@@ -23,8 +23,8 @@ from rich.console import Console
 
 from syndata_jax import benchmarks
 from syndata_jax.errors import UserError
-from syndata_jax.programs.start import start
 from syndata_jax.files import write, write_json
+from syndata_jax.programs.start import start
 
 _SUITE = flags.DEFINE_enum(
   "suite", "all", [*benchmarks.SUITES, "all"], "What to measure."

@@ -6,9 +6,9 @@ from typing import Any
 
 from syndata_jax.attack import EpsilonBound
 from syndata_jax.errors import UserError
-from syndata_jax.privacy import PrivacyStatement
 from syndata_jax.files import read_json, write_json
 from syndata_jax.identity import differences
+from syndata_jax.privacy import PrivacyStatement
 from syndata_jax.reporting import Guarantee
 
 _FILE = "privacy.json"

@@ -47,7 +47,7 @@ class Performance:
   lowering: str = "auto"
   checkpoint_every: int = 10
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     validate.one_of(PRECISIONS, **{"performance.precision": self.precision})
     validate.at_least(
       1, **{"performance.checkpoint_every": self.checkpoint_every}
@@ -111,7 +111,7 @@ class Settings:
   options: Any = dataclasses.field(default_factory=undefended.Options)
   performance: Performance = Performance()
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if not 0 <= self.seed < 2**32:
       raise UserError(f"seed={self.seed}: must be 0 to 2**32 - 1")
     validate.one_of(AUDITS, audit=self.audit)

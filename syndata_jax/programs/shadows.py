@@ -16,7 +16,7 @@ from syndata_jax.paradigms import Queried
 from syndata_jax.programs import guarantee
 from syndata_jax.programs import workdir as workdirs
 from syndata_jax.programs.plan import Plan, flops_per_image
-from syndata_jax.programs.query import query
+from syndata_jax.programs.query import Ask, query
 from syndata_jax.programs.settings import identity
 from syndata_jax.programs.synthetic import synthesize
 from syndata_jax.reporting import stage_progress
@@ -40,9 +40,7 @@ def train_and_query(plan: Plan, path: str, console: Console) -> pathlib.Path:
     UserError: the workdir is not right, and nothing was written; or a stage
       cannot go on.
   """
-  facts = identity(plan.settings) | {
-    "data": workdirs.fingerprint(plan.dataset)
-  }
+  facts = identity(plan.settings) | {"data": workdirs.fingerprint(plan.dataset)}
   workdir = workdirs.open_workdir(path, facts)
   guarantee.state(workdir, plan.paradigm.statement)
   _keep_split(workdir / "split.npz", plan.split)
@@ -85,7 +83,7 @@ def train_and_query(plan: Plan, path: str, console: Console) -> pathlib.Path:
   return workdir
 
 
-def _ask(networks: Queried):
+def _ask(networks: Queried) -> Ask:
   return querier(networks.engine, networks.variables)
 
 

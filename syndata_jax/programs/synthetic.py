@@ -90,7 +90,7 @@ def _is_private_pool(training_set: TrainingSet, private: Private) -> bool:
   images, labels, members, released, chosen = training_set
   if not all(part is None for part in (images, labels, released, chosen)):
     return False
-  return np.array_equal(members, private.members)
+  return members is not None and np.array_equal(members, private.members)
 
 
 def _write(

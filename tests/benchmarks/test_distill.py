@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from syndata_jax.ensemble.epoch import answers
 
 from syndata_jax.benchmarks import distill_angle, distill_task
 from syndata_jax.benchmarks.workload import NUM_CLASSES, Workload
-from syndata_jax.ensemble.epoch import answers
 from syndata_jax.paradigms.distillation.dc import gradient_distance
 from syndata_jax.paradigms.distillation.dm import distribution_loss
 from syndata_jax.paradigms.distillation.mtt import exact_gradient

@@ -5,13 +5,13 @@ import functools
 import jax
 import numpy as np
 import pytest
+from syndata_jax.ensemble.epoch import Own, Pool, make_epoch
+from syndata_jax.ensemble.train import model_keys
 
 from syndata_jax.benchmarks import ours, peers, torch_networks, torch_training
 from syndata_jax.benchmarks.workload import NUM_CLASSES, Workload
 from syndata_jax.ensemble import state
-from syndata_jax.ensemble.epoch import Own, Pool, make_epoch
 from syndata_jax.ensemble.recipe import learning_rate, optimizer
-from syndata_jax.ensemble.train import model_keys
 
 torch = pytest.importorskip(
   "torch", reason="the peers need PyTorch (extra `benchmark`)"

@@ -68,7 +68,10 @@ FOREIGN[1, 2] = 9
     (OWN._replace(images=OWN.images[..., :1, :]), r"images of \[2, 2, 1\] nee"),
     (OWN._replace(images=OWN.images[:, :0]), r"images have the shape \[3, 0"),
     (OWN._replace(images=None), "members=None: rows of the private pool"),
-    (OWN._replace(labels=OWN.labels[:, :3]), r"shape \[3, 3\]: \[3, 4\] needed"),
+    (
+      OWN._replace(labels=OWN.labels[:, :3]),
+      r"\[3, 3\]: \[3, 4\] needed",
+    ),
     (OWN._replace(labels=OWN.labels + 2), "labels from 2 to 2: 0 to 1 allowed"),
     (OWN._replace(labels=OWN.labels.astype(np.int64)), "labels of type int64"),
     (POOL._replace(labels=POOL.labels[:, :1]), r"\[5, 1\]: \[5, 2\] needed"),

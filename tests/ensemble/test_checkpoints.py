@@ -128,7 +128,7 @@ def test_fields_in_another_order_are_read_right(before):
     ),
     (
       lambda s: Renamed(*s),
-      r"params.Dense_0.kernel is float32\[6, 7\] there and absent here; weights",
+      r"kernel is float32\[6, 7\] there and absent here; weights",
     ),
     (
       lambda s: s._replace(step=s.step.astype(np.float32)),

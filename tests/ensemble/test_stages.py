@@ -6,7 +6,6 @@ import json
 import shutil
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import small
@@ -269,9 +268,7 @@ def whole(tmp_path_factory):
 
 def test_a_stage_trains_as_the_rounds_alone(whole):
   engine, data = tools(), small.training_set(M)
-  alone = small.learn(
-    engine.layout, functools.partial(sgd, engine), data, KEY
-  )
+  alone = small.learn(engine.layout, functools.partial(sgd, engine), data, KEY)
   jax.tree.map(np.testing.assert_array_equal, whole[1], alone)
 
 
@@ -286,9 +283,7 @@ def test_a_stage_that_is_complete_is_not_done_again(whole, tmp_path):
 def reused(folder, data=None, **recipe):
   make = functools.partial(sgd, tools(**recipe))
   data = small.training_set(M) if data is None else data
-  return Workspace(folder).reuse(
-    "teacher", str(folder / "experts"), make, data
-  )
+  return Workspace(folder).reuse("teacher", str(folder / "experts"), make, data)
 
 
 def test_a_finished_stage_of_another_run_is_reused(whole):
@@ -324,6 +319,4 @@ def test_a_stage_that_has_not_ended_is_refused(whole, tmp_path):
 
 def test_an_error_names_the_stage(tmp_path):
   with pytest.raises(UserError, match="experts: learning_rate: the loss of"):
-    staged(
-      tmp_path, small.training_set(M), learning_rate=1e30, warmup_epochs=0
-    )
+    staged(tmp_path, small.training_set(M), learning_rate=1e30, warmup_epochs=0)

@@ -71,7 +71,9 @@ def config(tmp_path) -> Callable[..., pathlib.Path]:
   """`config(paradigm, **fields)`: the tiny config with other fields."""
 
   def write(paradigm: str = "undefended", **fields) -> pathlib.Path:
-    lines = [f"  config[{name!r}] = {value!r}" for name, value in fields.items()]
+    lines = [
+      f"  config[{name!r}] = {value!r}" for name, value in fields.items()
+    ]
     path = tmp_path / "config.py"
     path.write_text(
       _TINY.replace("defaults()", f"defaults({paradigm!r})").replace(

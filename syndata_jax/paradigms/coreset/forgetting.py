@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from syndata_jax.data.training_set import TrainingSet
 from syndata_jax import validate
+from syndata_jax.data.training_set import TrainingSet
 from syndata_jax.ensemble import (
   Engine,
   Learner,

@@ -68,7 +68,7 @@ class Options:
   selection_epochs: int = 0
   selection_networks: int = 0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     validate.one_of(METHODS, method=self.method)
     validate.one_of(CONVENTIONS, never_learned=self.never_learned)
     validate.not_negative(

@@ -42,7 +42,7 @@ class Options:
   ema_decay: float = 0.9999
   microbatch: int = 0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if (self.epsilon > 0) == (self.noise_multiplier > 0):
       raise UserError(
         f"epsilon={self.epsilon:g}, noise_multiplier={self.noise_multiplier:g}:"

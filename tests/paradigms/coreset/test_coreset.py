@@ -19,8 +19,8 @@ from syndata_jax.ensemble import (
   make_layout,
   over_members,
   predict,
+  rehearsal,
 )
-from syndata_jax.ensemble import rehearsal
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms import coreset
 from syndata_jax.paradigms.coreset.judging import judge
@@ -257,7 +257,9 @@ def test_a_stopped_selection_continues_to_the_same(
   fields = {"selection_networks": networks}
   whole = chosen_with(method, Workspace(tmp_path / "whole"), **fields)
   with pytest.raises(Stopped):
-    chosen_with(method, Workspace(tmp_path / "cut", stopping, every=1), **fields)
+    chosen_with(
+      method, Workspace(tmp_path / "cut", stopping, every=1), **fields
+    )
   again = chosen_with(
     method, Workspace(tmp_path / "cut", told.append, every=1), **fields
   )
