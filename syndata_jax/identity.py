@@ -17,11 +17,12 @@ from syndata_jax import __version__
 
 def circumstances() -> dict[str, Any]:
   """What changes the numbers of a seed, beside settings and data."""
+  jax_says: dict[str, Any] = jax.config.values
   return {
     "version": __version__,
-    "prng": jax.config.read("jax_default_prng_impl"),
-    "partitionable": jax.config.read("jax_threefry_partitionable"),
-    "float64": jax.config.read("jax_enable_x64"),
+    "prng": jax_says["jax_default_prng_impl"],
+    "partitionable": jax_says["jax_threefry_partitionable"],
+    "float64": jax_says["jax_enable_x64"],
   }
 
 

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 
 from syndata_jax.data.training_set import TrainingSet
 
-
 # On the host while a stage is described, on a device once it runs.
 Array = Any
 
