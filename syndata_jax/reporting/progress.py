@@ -109,8 +109,8 @@ def _numbers(done: Done, measured: list[tuple[float, int]]) -> str:
   else:
     left = (done.of - done.number) * spent / len(steady)
     parts = [f"{duration(left)} left"]
-  for name, values in done.metrics.items():
-    mean = float(values.mean())
+  for name in sorted(done.metrics, key=lambda name: (name != "loss", name)):
+    mean = float(done.metrics[name].mean())
     shown = percent(mean) if name == "accuracy" else f"{mean:.3g}"
     parts.append(f"{name} {shown}")
   return ", ".join(parts)

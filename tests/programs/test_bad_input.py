@@ -53,7 +53,7 @@ _MODELS = r"convnet, resnet18, wide_resnet"
     ("seed=-1", r"seed=-1: must be 0 to"),
     ("seed=4294967296", r"seed=4294967296: must be 0 to"),
     ("model=vgg", rf"model='vgg': must be one of {_MODELS}"),
-    ("audit=x", r"audit='x': must be one_run or shadow_models"),
+    ("audit=x", r"audit='x': must be one of one_run, shad"),
     ("paradigm=magic", r"paradigm='magic': must be one of .*undefended"),
     ("schedule=linear", r"schedule='linear': must be one of constant"),
     (

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from syndata_jax.programs import dry_run
+from syndata_jax.ensemble import rehearsal
 
 # The tiny config has twelve canaries and eight average examples; its six
 # models are not used.
@@ -96,7 +96,7 @@ def test_a_resumed_run_gives_the_same(finished_one, start, tiny, tmp_path):
 
 
 def test_a_prediction_of_its_costs(start, tiny, monkeypatch):
-  monkeypatch.setattr(dry_run, "_SECONDS", 0.0)
+  monkeypatch.setattr(rehearsal, "_SECONDS", 0.0)
   ended = start(f"--config={tiny}", "--dry_run", "--config.audit=one_run")
   assert ended.code == 0, ended.err
   assert re.search(r"^ *train +1 ", ended.out, re.MULTILINE), ended.out
