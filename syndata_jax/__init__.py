@@ -1,3 +1,3 @@
 """Worst-case privacy audits of training on synthetic data, in JAX."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
