@@ -1,14 +1,19 @@
 """Data sets by name, with the constants that are public about each.
 
+A data set of the user's own is a module with `load(data_dir) -> Dataset`;
+`syndata_jax.plugins` says how it is named.
+
 The mean and standard deviation of a named data set are its published ones,
 fixed here; those of a user's data are one half by default. Neither is computed
 from the private images of a run, so normalising releases nothing about them.
 """
 
+import dataclasses
 import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from syndata_jax import plugins
 from syndata_jax.data import (
   cifar,
   digits,
@@ -79,6 +84,12 @@ _PUBLISHED = {
 }
 
 NAMES = tuple(sorted(["digits", "cinic10", "folder", "npz", *_PUBLISHED]))
+EXTENSION_POINT = plugins.ExtensionPoint(
+  field="dataset",
+  function="load(data_dir)",
+  group="syndata_jax.datasets",
+  names=NAMES,
+)
 
 
 def load(name: str, data_dir: str | pathlib.Path | None = None) -> Dataset:
@@ -88,14 +99,16 @@ def load(name: str, data_dir: str | pathlib.Path | None = None) -> Dataset:
     name: `digits` is inside scikit-learn. `fashion_mnist`, `cifar10`,
       `cifar100` and `svhn` are read from their original files, else from what
       tensorflow-datasets has prepared. `folder` and `cinic10` are class
-      folders. `npz` is one file of arrays.
+      folders. `npz` is one file of arrays. Any other is a module with a
+      function `load`: see `plugins.resolve`.
     data_dir: the folder with the files; for `npz` the file itself.
 
   Returns:
     The data set, checked.
 
   Raises:
-    UserError: an unknown name, or files that are missing or damaged.
+    UserError: an unknown name, files that are missing or damaged, or a module
+      whose `load` fails or returns anything but a right `Dataset`.
   """
   path = None if data_dir is None else pathlib.Path(data_dir).expanduser()
   if name in _PUBLISHED:
@@ -105,7 +118,7 @@ def load(name: str, data_dir: str | pathlib.Path | None = None) -> Dataset:
     facts = dict(num_classes=10, mean=(0.3053,), std=(0.3759,), flip=False)
     return from_arrays(name, digits.read(), **facts)
   if name not in NAMES:
-    raise UserError(f"dataset={name}: must be one of {', '.join(NAMES)}")
+    return _by_module(name, path)
   if path is None:
     what = (
       "the .npz file" if name == "npz" else "a folder with train/ and test/"
@@ -114,24 +127,43 @@ def load(name: str, data_dir: str | pathlib.Path | None = None) -> Dataset:
   return {"folder": _folder, "cinic10": _cinic10, "npz": _npz}[name](path)
 
 
+def _by_module(name: str, data_dir: pathlib.Path | None) -> Dataset:
+  module = plugins.resolve(EXTENSION_POINT, name)
+  try:
+    dataset = module.load(data_dir)
+    if isinstance(dataset, Dataset):
+      return dataclasses.replace(dataset, name=name)  # is checked again
+  except UserError as error:
+    raise EXTENSION_POINT.refusal(name, str(error)) from error
+  # A reader of files can raise anything.
+  except Exception as error:
+    reason = plugins.describe(error, module.__file__)
+    raise EXTENSION_POINT.refusal(name, f"does not load: {reason}") from error
+  raise EXTENSION_POINT.refusal(
+    name,
+    f"load returned {type(dataset).__name__}: must be a"
+    " syndata_jax.data.Dataset",
+  )
+
+
 def _find(
   name: str, source: _Published, data_dir: pathlib.Path | None
 ) -> Arrays:
-  found = None
+  arrays = None
   if data_dir is not None:
-    found = source.read(data_dir)
+    arrays = source.read(data_dir)
   elif name == "fashion_mnist":
-    found = fashion_mnist.read(None)
-  if found is None:
-    found = prepared.read(source.catalogue_name, data_dir)
-  if found is None:
-    where = "a folder named by data_dir" if data_dir is None else data_dir
+    arrays = fashion_mnist.read(None)
+  if arrays is None:
+    arrays = prepared.read(source.catalogue_name, data_dir)
+  if arrays is None:
+    where = "a folder named by --data_dir" if data_dir is None else data_dir
     raise UserError(
       f"dataset={name}: no files found; put {source.files} from {source.url} "
       f"into {where}, or the array_record files that tensorflow-datasets "
       "prepares"
     )
-  return found
+  return arrays
 
 
 def _folder(path: pathlib.Path) -> Dataset:

@@ -40,7 +40,7 @@ def make(
   width: int = 128,
   depth: int = 3,
   norm: str = "instance",
-  dtype=jnp.float32,
+  dtype: jnp.dtype = jnp.float32,
   lowering: str = "auto",
 ) -> ConvNet:
   """Builds the network; see `syndata_jax.models.create`."""

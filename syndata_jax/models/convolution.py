@@ -14,7 +14,7 @@ Forward-mode differentiation is the one thing missing; `lax` has it.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -23,9 +23,13 @@ from jax import lax
 from jax.custom_batching import custom_vmap
 
 from syndata_jax.models import lowerings
-from syndata_jax.models.lowerings import Choice, Geometry, Lowering
+from syndata_jax.models.lowerings import Choice, Dense, Geometry, Lowering
 
 Operation = Callable[[jax.Array, jax.Array], jax.Array]
+# (operation, number of models, which operands are theirs, operands) -> result
+Fold = Callable[
+  [Operation, int, Sequence[bool], jax.Array, jax.Array], jax.Array
+]
 
 
 def convolve(
@@ -92,7 +96,10 @@ def _family(geometry: Geometry, lowering: Lowering) -> _Family:
   return _Family(c, x, w)
 
 
-def _define(operation: jax.custom_vjp, gradients: Callable) -> None:
+def _define(
+  operation: jax.custom_vjp,
+  gradients: Callable[..., tuple[jax.Array, jax.Array]],
+) -> None:
   operation.defvjp(
     lambda a, b: (operation(a, b), (a, b)),
     lambda residuals, u: gradients(*residuals, u),
@@ -100,17 +107,29 @@ def _define(operation: jax.custom_vjp, gradients: Callable) -> None:
 
 
 def _operation(
-  dense: Callable, geometry: Geometry, choice: Choice, fold: Callable
+  dense: Callable[[jax.Array, jax.Array, Geometry, Dense], jax.Array],
+  geometry: Geometry,
+  choice: Choice,
+  fold: Fold,
 ) -> Operation:
-  """One operation with the batching rule of `choice`."""
+  """One operation with the batching rule of `choice`.
 
-  def single(a, b):
+  Args:
+    dense: of one model.
+    geometry: of the convolution.
+    choice: how it is computed, and for many models.
+    fold: how, where only one operand is of many models.
+  """
+
+  def single(a: jax.Array, b: jax.Array) -> jax.Array:
     return dense(a, b, geometry, choice.dense)
 
   operation = custom_vmap(single)
 
   @operation.def_vmap
-  def rule(size, batched, a, b):
+  def rule(
+    size: int, batched: Sequence[bool], a: jax.Array, b: jax.Array
+  ) -> tuple[jax.Array, bool]:
     if batched[0] != batched[1]:
       return fold(operation, size, batched, a, b), True
     if choice.batching == "vmap":
@@ -126,7 +145,7 @@ def _operation(
 # channels of one larger dense operation.
 
 
-def _merge(a, axis: int):
+def _merge(a: jax.Array, axis: int) -> jax.Array:
   """[M,...] -> the leading axis merged into `axis` of the rest, M slowest."""
   a = jnp.moveaxis(a, 0, axis)
   shape = a.shape
@@ -134,25 +153,43 @@ def _merge(a, axis: int):
   return a.reshape(merged)
 
 
-def _unmerge(a, size: int, axis: int):
+def _unmerge(a: jax.Array, size: int, axis: int) -> jax.Array:
   """The inverse of `_merge`."""
   shape = (*a.shape[:axis], size, -1, *a.shape[axis + 1 :])
   return jnp.moveaxis(a.reshape(shape), axis, 0)
 
 
-def _fold_forward(operation, size, batched, x, w):
+def _fold_forward(
+  operation: Operation,
+  size: int,
+  batched: Sequence[bool],
+  x: jax.Array,
+  w: jax.Array,
+) -> jax.Array:
   if batched[0]:
     return _unmerge(operation(_merge(x, 0), w), size, 0)
   return _unmerge(operation(x, _merge(w, 3)), size, 3)
 
 
-def _fold_input_gradient(operation, size, batched, g, w):
+def _fold_input_gradient(
+  operation: Operation,
+  size: int,
+  batched: Sequence[bool],
+  g: jax.Array,
+  w: jax.Array,
+) -> jax.Array:
   if batched[0]:
     return _unmerge(operation(_merge(g, 0), w), size, 0)
   return _unmerge(operation(g, _merge(w, 2)), size, 3)
 
 
-def _fold_weight_gradient(operation, size, batched, x, g):
+def _fold_weight_gradient(
+  operation: Operation,
+  size: int,
+  batched: Sequence[bool],
+  x: jax.Array,
+  g: jax.Array,
+) -> jax.Array:
   if batched[0]:
     return _unmerge(operation(_merge(x, 3), g), size, 2)
   return _unmerge(operation(x, _merge(g, 3)), size, 3)

@@ -17,8 +17,9 @@ from syndata_jax.errors import UserError
 from syndata_jax.models.convolution import convolve
 from syndata_jax.models.instance_norm import InstanceNorm
 
-# norm(train) -> a module applied to [B,H,W,C]
-Norm = Callable[[bool], nn.Module]
+_GROUPS = 16
+# norm(train) -> what is applied to [B,H,W,C], inside a compact method
+Norm = Callable[[bool], Callable[[jax.Array], jax.Array]]
 Initializer = Callable[..., jax.Array]  # (key, shape) -> the first weights
 
 
@@ -32,7 +33,9 @@ class Start(NamedTuple):
 def _uniform_bias(fan_in: int) -> Initializer:
   bound = 1 / math.sqrt(fan_in)
 
-  def init(key, shape, dtype=jnp.float32):
+  def init(
+    key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32
+  ) -> jax.Array:
     return jax.random.uniform(key, shape, dtype, -bound, bound)
 
   return init
@@ -98,7 +101,14 @@ def average_pool(x: jax.Array) -> jax.Array:
 
 
 def norm(kind: str, dtype: jnp.dtype) -> Norm:
-  """The normalisation called `kind`: batch, group (16 groups) or instance.
+  """The normalisation called `kind`: batch, group or instance.
+
+  Group norm has 16 groups (De et al., arXiv 2204.13650), or the largest power
+  of two that divides the channels where 16 does not.
+
+  Args:
+    kind: its name.
+    dtype: of the computation.
 
   Raises:
     UserError: no normalisation has this name.
@@ -109,7 +119,11 @@ def norm(kind: str, dtype: jnp.dtype) -> Norm:
       use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=dtype
     )
   if kind == "group":
-    return lambda train: nn.GroupNorm(16, epsilon=1e-5, dtype=dtype)
+    return lambda train: (
+      lambda x: nn.GroupNorm(
+        math.gcd(_GROUPS, x.shape[-1]), epsilon=1e-5, dtype=dtype
+      )(x)
+    )
   if kind == "instance":
     return lambda train: InstanceNorm(dtype=dtype)
   raise UserError(f"norm={kind!r}: must be one of batch, group, instance")

@@ -103,7 +103,14 @@ def named(
   | shifted | k*k shifted matrix products with a batch axis M |
   | im2col | patches, then one matrix product with a batch axis M |
   | winograd | 3x3 of stride 1 in tiles, M a batch axis; others unrolled |
-  | auto | the fastest measured for the backend (default: JAX's own) |
+  | auto | the fastest measured for the backend |
+
+  Args:
+    name: one of these.
+    geometry: of the convolution.
+    channels: C, which it reads.
+    features: O, which it writes.
+    backend: of JAX; by default the one in use.
 
   Raises:
     UserError: no lowering has this name.
@@ -125,13 +132,17 @@ def _accumulator(*arrays: jax.Array) -> jnp.dtype:
   return jnp.promote_types(jnp.result_type(*arrays), jnp.float32)
 
 
-def _window(x: jax.Array, i: int, j: int, stride: int, size: tuple[int, int]):
+def _window(
+  x: jax.Array, i: int, j: int, stride: int, size: tuple[int, ...]
+) -> jax.Array:
   """The pixels of padded x that tap (i, j) meets: [B,H',W',C]."""
   h, w = ((n - 1) * stride + 1 for n in size)
   return x[:, i : i + h : stride, j : j + w : stride, :]
 
 
-def _windows(x, kernel: tuple[int, int], stride: int, padding: Padding):
+def _windows(
+  x: jax.Array, kernel: tuple[int, ...], stride: int, padding: Padding
+) -> list[jax.Array]:
   """Padded x as seen by every tap of the kernel, row by row: k*k arrays."""
   config = [(0, 0, 0), *((lo, hi, 0) for lo, hi in padding), (0, 0, 0)]
   x = lax.pad(x, jnp.zeros((), x.dtype), config)
@@ -145,7 +156,9 @@ def _windows(x, kernel: tuple[int, int], stride: int, padding: Padding):
   ]
 
 
-def _correlate(x, w, stride: int, padding: Padding, dense: Dense):
+def _correlate(
+  x: jax.Array, w: jax.Array, stride: int, padding: Padding, dense: Dense
+) -> jax.Array:
   """Cross-correlation of x with any kernel w [kh,kw,C,O], any padding."""
   if dense == "xla":
     return lax.conv_general_dilated(
@@ -164,8 +177,20 @@ def _correlate(x, w, stride: int, padding: Padding, dense: Dense):
   return sum(products[1:], products[0]).astype(x.dtype)
 
 
-def forward(x, w, geometry: Geometry, dense: Dense):
-  """C(x, w): the convolution itself, [B,H',W',O]."""
+def forward(
+  x: jax.Array, w: jax.Array, geometry: Geometry, dense: Dense
+) -> jax.Array:
+  """C(x, w): the convolution itself.
+
+  Args:
+    x: [B,H,W,C].
+    w: [k,k,C,O].
+    geometry: of the convolution.
+    dense: how it is computed.
+
+  Returns:
+    [B,H',W',O].
+  """
   if dense == "winograd":
     return winograd.convolve(x, w)
   p = geometry.kernel // 2
@@ -192,12 +217,23 @@ def _phase(remainder: int, size: int, geometry: Geometry) -> _Phase:
   return _Phase(slice(first, k, s), count, (low, high))
 
 
-def input_gradient(g, w, geometry: Geometry, dense: Dense):
-  """X(g, w): the gradient of C with respect to x, [B,H,W,C].
+def input_gradient(
+  g: jax.Array, w: jax.Array, geometry: Geometry, dense: Dense
+) -> jax.Array:
+  """X(g, w): the gradient of C with respect to x.
 
   A strided convolution's input gradient falls apart into stride * stride
   phases, each an ordinary convolution of g with every stride-th tap: no
   product with an inserted zero is ever computed.
+
+  Args:
+    g: cotangent of C's result, [B,H',W',O].
+    w: [k,k,C,O].
+    geometry: of C.
+    dense: how it is computed.
+
+  Returns:
+    [B,H,W,C].
   """
   s = geometry.stride
   flipped = jnp.swapaxes(w, 2, 3)
@@ -208,7 +244,7 @@ def input_gradient(g, w, geometry: Geometry, dense: Dense):
   batch, channels = g.shape[0], w.shape[2]
   full = rows[0].outputs, columns[0].outputs
 
-  def part(row: _Phase, column: _Phase):
+  def part(row: _Phase, column: _Phase) -> jax.Array:
     taps = flipped[row.taps, column.taps][::-1, ::-1]
     if 0 in taps.shape:  # a 1x1 kernel never meets the skipped pixels
       return jnp.zeros((batch, *full, channels), g.dtype)
@@ -225,12 +261,23 @@ def input_gradient(g, w, geometry: Geometry, dense: Dense):
   return whole[:, : geometry.height, : geometry.width]
 
 
-def weight_gradient(x, g, geometry: Geometry, dense: Dense):
-  """W(x, g): the gradient of C with respect to w, [k,k,C,O].
+def weight_gradient(
+  x: jax.Array, g: jax.Array, geometry: Geometry, dense: Dense
+) -> jax.Array:
+  """W(x, g): the gradient of C with respect to w.
 
   It is itself a convolution, in which channels are the batch, images are the
   channels and g is the kernel. "blocked" transposes both to the one layout
   that XLA's CPU convolution is fast in, some images at a time.
+
+  Args:
+    x: [B,H,W,C].
+    g: cotangent of C's result, [B,H',W',O].
+    geometry: of C.
+    dense: how it is computed.
+
+  Returns:
+    [k,k,C,O].
   """
   if dense == "winograd":
     return winograd.weight_gradient(x, g)
@@ -249,7 +296,7 @@ def weight_gradient(x, g, geometry: Geometry, dense: Dense):
     )
   if dense == "blocked":
 
-    def block(pair):
+    def block(pair: tuple[jax.Array, jax.Array]) -> jax.Array:
       images, cotangents = pair
       transposed = lax.conv_general_dilated(
         images.transpose(3, 1, 2, 0),
@@ -275,7 +322,12 @@ def weight_gradient(x, g, geometry: Geometry, dense: Dense):
   return jnp.concatenate(taps).reshape(shape).astype(x.dtype)
 
 
-def _sum_over_blocks(function: Callable, x, g, size: int):
+def _sum_over_blocks(
+  function: Callable[[tuple[jax.Array, jax.Array]], jax.Array],
+  x: jax.Array,
+  g: jax.Array,
+  size: int,
+) -> jax.Array:
   """The sum of `function` over blocks of at most `size` images."""
   batch = x.shape[0]
   while batch % size:

@@ -56,7 +56,7 @@ def make(
   num_classes: int,
   width: int = 64,
   norm: str = "batch",
-  dtype=jnp.float32,
+  dtype: jnp.dtype = jnp.float32,
   lowering: str = "auto",
 ) -> ResNet18:
   """Builds the network; see `syndata_jax.models.create`."""

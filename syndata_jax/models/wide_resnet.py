@@ -86,7 +86,7 @@ def make(
   depth: int = 16,
   width: int = 4,
   norm: str = "batch",
-  dtype=jnp.float32,
+  dtype: jnp.dtype = jnp.float32,
   lowering: str = "auto",
 ) -> WideResNet:
   """Builds WRN-depth-width; depth is 6 n + 4, `width` multiplies 16.

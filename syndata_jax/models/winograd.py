@@ -85,7 +85,7 @@ def _tiles(height: int, width: int) -> tuple[int, int]:
   return -(-height // _TILE), -(-width // _TILE)
 
 
-def _padded(a, tiles: tuple[int, int], border: int):
+def _padded(a: jax.Array, tiles: tuple[int, int], border: int) -> jax.Array:
   """Zeros around: `border` before, and after whole tiles."""
   after = (
     _TILE * count + border - size
@@ -94,12 +94,14 @@ def _padded(a, tiles: tuple[int, int], border: int):
   return jnp.pad(a, ((0, 0), *((border, high) for high in after), (0, 0)))
 
 
-def _patches(x, tiles: tuple[int, int]):
+def _patches(x: jax.Array, tiles: tuple[int, int]) -> jax.Array:
   """Transformed patches of images, [36, B*tiles, C]."""
   return _to_patches(_INPUT, _padded(x, tiles, 1), tiles)
 
 
-def _to_patches(matrix: np.ndarray, a, tiles: tuple[int, int]):
+def _to_patches(
+  matrix: np.ndarray, a: jax.Array, tiles: tuple[int, int]
+) -> jax.Array:
   """Both axes of each patch of a [B,H',W',C] transformed, [36, B*tiles, C]."""
   rows = jnp.stack(_combine(matrix, _taps(a, 1, matrix.shape[1], tiles[0])))
   columns = _taps(rows, 3, matrix.shape[1], tiles[1])
@@ -107,13 +109,20 @@ def _to_patches(matrix: np.ndarray, a, tiles: tuple[int, int]):
   return both.reshape(_PATCH**2, -1, a.shape[-1])
 
 
-def _taps(a, axis: int, count: int, tiles: int) -> list[jax.Array]:
-  """Pixel 0, 1, ... of every patch along an axis."""
+def _taps(a: jax.Array, axis: int, count: int, tiles: int) -> list[jax.Array]:
+  """Pixel 0, 1, ... of every patch along an axis.
+
+  Args:
+    a: padded images.
+    axis: of the rows or columns.
+    count: pixels of a patch.
+    tiles: patches along the axis.
+  """
   reach = _TILE * (tiles - 1) + 1
   return [lax.slice_in_dim(a, i, i + reach, _TILE, axis) for i in range(count)]
 
 
-def _transform_kernel(matrix: np.ndarray, w):
+def _transform_kernel(matrix: np.ndarray, w: jax.Array) -> jax.Array:
   """Both axes of kernels transformed, [i,j,C,O] -> [i',j',C,O]."""
   rows = jnp.stack(_combine(matrix, w))
   return jnp.stack(_combine(matrix, rows.swapaxes(0, 1)), axis=1)
@@ -124,7 +133,7 @@ def _combine(
 ) -> list[jax.Array]:
   """Each row of the matrix, times the parts; no product with 0, 1 or -1."""
 
-  def scaled(coefficient: float, part):
+  def scaled(coefficient: float, part: jax.Array) -> jax.Array:
     if abs(coefficient) == 1:
       return part if coefficient > 0 else -part
     return float(coefficient) * part

@@ -1,12 +1,15 @@
 """syndata-audit: does training with a paradigm protect the private data?
 
-    syndata-audit --config=configs/digits/undefended.py --workdir=runs/digits
+    syndata-audit --config=digits/undefended --workdir=runs/digits
+    syndata-audit --config=my_config.py --workdir=runs/mine
     syndata-audit --predictions=logits.npz --workdir=runs/elsewhere
 
-The first trains shadow models and attacks them, the second attacks logits
+The first two train shadow models and attack them, the third attacks logits
 that came from elsewhere. Started again on the same workdir, a run continues
 where it was stopped. With --dry_run the first compiles, prints what each stage
 will cost, and stops. With --config.audit=one_run it trains one model instead.
+--list prints the configs that are shipped, and the paradigms, networks and data
+sets that there are.
 
 The exit code is 3 where a paradigm promises an epsilon that the attack refutes,
 and 2 after a mistake in what was given.
@@ -19,12 +22,19 @@ from absl import flags
 from ml_collections import config_flags
 from rich.console import Console
 
-from syndata_jax import files
+from syndata_jax import files, models, paradigms, plugins
 from syndata_jax.attack import load_predictions
+from syndata_jax.data import sources
 from syndata_jax.ensemble.layout import AXES
 from syndata_jax.errors import UserError
 from syndata_jax.identity import circumstances
-from syndata_jax.programs import dry_run, judge, settings, shadows
+from syndata_jax.programs import (
+  config_file,
+  dry_run,
+  judge,
+  settings,
+  shadows,
+)
 from syndata_jax.programs.plan import make_plan
 from syndata_jax.programs.start import start
 from syndata_jax.programs.workdir import open_workdir
@@ -32,7 +42,7 @@ from syndata_jax.programs.workdir import open_workdir
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
   None,
-  "The audit to run: a file with get_config().",
+  "The audit to run: a file with get_config(), or the name of a shipped one.",
   # An unknown field is left to `settings`, which lists the known ones.
   lock_config=False,
   accept_new_attributes=True,
@@ -54,10 +64,15 @@ _DEVICE_AXIS = flags.DEFINE_enum(
 _DRY_RUN = flags.DEFINE_bool(
   "dry_run", False, "Compile, print what each stage will cost, and stop."
 )
+_LIST = flags.DEFINE_bool(
+  "list", False, "Print what the config can name, and stop."
+)
 
 
 def main() -> None:
   """Runs the audit that the flags describe."""
+  if _LIST.value:
+    return _list()
   if _DRY_RUN.value:
     return _predict_costs()
   if not _WORKDIR.value:
@@ -71,6 +86,21 @@ def main() -> None:
     plan = make_plan(_settings(), _DATA_DIR.value, _DEVICE_AXIS.value)
     workdir = shadows.train_and_query(plan, _WORKDIR.value, console)
   judge.judge(workdir, console)
+
+
+def _list() -> None:
+  """Prints every name that `--config` and its fields know."""
+  print("--config=NAME or NAME:ARGUMENT")
+  configs = config_file.shipped()
+  for name, line in configs.items():
+    print(f"  {name:{max(map(len, configs))}}  {line}")
+  for module in (paradigms, models, sources):
+    point = module.EXTENSION_POINT
+    print(f"--config.{point.field}=NAME, or package.module, or path/file.py")
+    for name in point.names:
+      print(f"  {name}")
+    for name, target in plugins.installed(point).items():
+      print(f"  {name}  ({target})")
 
 
 def _predict_costs() -> None:

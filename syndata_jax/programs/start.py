@@ -51,7 +51,7 @@ def _parse(argv: list[str], module: str) -> None:
     print(f"{sys.modules[module].__doc__}\n{flags.FLAGS.module_help(module)}")
     sys.exit(0)
   try:
-    config_file.check(argv)
+    argv = config_file.check(argv)
     rest = flags.FLAGS(argv)[1:]
   except flags.Error as error:
     raise UserError(_describe(error)) from error

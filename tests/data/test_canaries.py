@@ -82,7 +82,7 @@ def test_another_data_set_is_resized():
     (2, (8, 8, 2), "photographs", "shape="),
     (-1, (8, 8, 1), "photographs", "count=-1"),
     (2000, (8, 8, 1), "digits", "count=2000: must be at most 1437"),
-    (1, (8, 8, 1), "moon", "dataset=moon: must be one of"),
+    (1, (8, 8, 1), "moon", "dataset='moon': must be one of"),
   ],
 )
 def test_impossible_outside_images(count, shape, source, message):

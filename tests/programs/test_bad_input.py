@@ -36,7 +36,7 @@ _MODELS = r"convnet, resnet18, wide_resnet"
 @pytest.mark.parametrize(
   ("overrides", "pattern"),
   [
-    ("dataset=mnist", r"dataset=mnist: must be one of .*digits"),
+    ("dataset=mnist", r"dataset='mnist': must be one of .*digits"),
     ("num_train=-1", r"num_train=-1: must be 0 \(all\) to 1437"),
     ("num_train=9999", r"num_train=9999: must be 0 \(all\) to 1437"),
     ("num_models=7", r"num_models=7: must be even and at least 6"),

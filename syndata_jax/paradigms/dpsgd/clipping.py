@@ -1,11 +1,14 @@
 """Sums of clipped per-example gradients, two ways.
 
-`clipped_gradient` forms every gradient and takes any loss. `clipped_sum` is
-for the networks of this package, and forms none where that is faster.
+`clipped_gradient` forms every gradient and takes any loss. `clipped_sum` takes
+the cross-entropy of any network, and forms none where that is faster and the
+layers allow it.
 """
 
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +17,7 @@ import jax_privacy
 import optax
 
 from syndata_jax.ensemble.engine import Engine
+from syndata_jax.errors import UserError
 from syndata_jax.paradigms.dpsgd import ghost, tape
 
 METHODS = ("auto", "ghost", "formed")
@@ -83,36 +87,101 @@ def clipped_sum(
     labels: i32[B].
     valid: bool[B]; the others are padding and count as nothing.
     clip_norm: above 0.
-    method: one of `METHODS`.
+    method: one of `METHODS`; "auto" takes what `choose` says.
+
+  Raises:
+    UserError: "ghost" under a network whose norms it does not know.
   """
+  image_shape = images.shape[2:]
   if method == "auto":
-    method = cheaper(engine, params, images.shape[2:])
+    method = choose(engine, params, image_shape)
+  elif method == "ghost" and not _ghosts_are_right(engine, image_shape):
+    raise UserError(
+      f"method='ghost': norms of {type(engine.model).__name__} differ from"
+      " those of formed gradients; must be 'formed' or 'auto'"
+    )
   form = _formed if method == "formed" else _ghost
   return form(engine, params, images, labels, valid, clip_norm)
 
 
-def cheaper(engine: Engine, params: Any, image_shape: tuple[int, ...]) -> str:
+def choose(engine: Engine, params: Any, image_shape: tuple[int, ...]) -> str:
   """The way that touches less memory, and was measured to be faster.
 
   A formed gradient has as many numbers as the network; the other way reads
   once more what the layers read and wrote, K times over. So gradients are
   formed where the network has fewer parameters than its layers write for one
-  image: wide images, few channels.
+  image: wide images, few channels. They are formed too where a network of the
+  user's has other layers than `tape.LAYERS`, or uses them otherwise.
+
+  Args:
+    engine: network and normalisation.
+    params: of one model.
+    image_shape: (H, W, C).
   """
-  image = jnp.zeros((1, *image_shape), engine.dtype)
-  outputs = tape.outputs(engine.model, params, image)
-  written = sum(math.prod(y.shape) for y in outputs.values())
-  size = sum(leaf.size for leaf in jax.tree.leaves(params))
-  return "formed" if size < written else "ghost"
+  image = jax.ShapeDtypeStruct((1, *image_shape), engine.dtype)
+  try:
+    outputs = tape.outputs(engine.model, params, image)
+    written = sum(math.prod(y.shape) for y in outputs.values())
+    size = sum(leaf.size for leaf in jax.tree.leaves(params))
+    ghost = size >= written and _ghosts_are_right(engine, image_shape)
+  except UserError:
+    ghost = False
+  return "ghost" if ghost else "formed"
 
 
-def _ghost(engine, params, images, labels, valid, clip_norm) -> Clipped:
+def _ghosts_are_right(engine: Engine, image_shape: tuple[int, ...]) -> bool:
+  """Whether norms without gradients equal those of formed ones.
+
+  Known layers do not make a network whose norms are known: it may mix the
+  examples of a batch, or read a layer's weights elsewhere. Clipping by a wrong
+  norm would void the guarantee without a word, so a network that is not of
+  this package is tried on three random examples.
+
+  Raises:
+    UserError: see `tape.outputs`.
+  """
+  if type(engine.model).__module__.startswith("syndata_jax.models."):
+    return True
+  # A thread of its own computes, also while this one traces a program.
+  with ThreadPoolExecutor(max_workers=1) as thread:
+    return thread.submit(_trial, engine, image_shape).result()
+
+
+def _trial(engine: Engine, image_shape: tuple[int, ...]) -> bool:
+  keys = jax.random.split(jax.random.key(0), 3)
+  images = jax.random.randint(keys[0], (3, 1, *image_shape), 0, 256, jnp.uint8)
+  blank = jnp.zeros((1, *image_shape))
+  # Away from the start, where biases and whole branches are zero.
+  params = jax.tree.map(
+    lambda leaf: leaf + 0.1 * jax.random.normal(keys[2], leaf.shape),
+    engine.model.init(keys[1], blank, False)["params"],
+  )
+  batch = params, images, jnp.arange(3) % 2, jnp.ones(3, bool), 1.0
+  formed = jax.jit(partial(_formed, engine))(*batch).norms
+  try:
+    ghosts = jax.jit(partial(_ghost, engine))(*batch).norms
+  except jax.errors.UnexpectedTracerError:
+    return False  # a layer inside a transformation, such as nn.remat
+  tolerance = 1e-3 if engine.dtype == jnp.float32 else 0.05
+  return bool(jnp.allclose(ghosts, formed, rtol=tolerance))
+
+
+def _ghost(
+  engine: Engine,
+  params: Any,
+  images: jax.Array,
+  labels: jax.Array,
+  valid: jax.Array,
+  clip_norm: float,
+) -> Clipped:
   views = images.shape[1]
   flat = engine.normalise(images.reshape(-1, *images.shape[2:]))
 
-  def losses(logits):
-    found = _losses(logits.reshape(*images.shape[:2], -1), labels)
-    return found[0].sum(), found
+  def losses(
+    logits: jax.Array,
+  ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    each = _losses(logits.reshape(*images.shape[:2], -1), labels)
+    return each[0].sum(), each
 
   entries, (loss, correct) = tape.record(engine.model, params, flat, losses)
   norms = jnp.sqrt(ghost.squared_norms(entries, params, views))
@@ -121,13 +190,22 @@ def _ghost(engine, params, images, labels, valid, clip_norm) -> Clipped:
   return Clipped(total, norms, loss, correct)
 
 
-def _formed(engine, params, images, labels, valid, clip_norm) -> Clipped:
-  def loss(params, views, label):
-    logits = engine.model.apply(
+def _formed(
+  engine: Engine,
+  params: Any,
+  images: jax.Array,
+  labels: jax.Array,
+  valid: jax.Array,
+  clip_norm: float,
+) -> Clipped:
+  def loss(
+    params: Any, views: jax.Array, label: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    logits: Any = engine.model.apply(
       {"params": params}, engine.normalise(views), True
     )
-    found = _losses(logits[None], label[None])
-    return found[0][0], found[1][0]
+    losses, correct = _losses(logits[None], label[None])
+    return losses[0], correct[0]
 
   gradient = jax_privacy.clipped_grad(
     loss,

@@ -12,12 +12,14 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from syndata_jax.errors import UserError
+from syndata_jax.models import watch
 from syndata_jax.models.instance_norm import InstanceNorm
 from syndata_jax.models.layers import Conv
 
 Path = tuple[str, ...]
 
-# Everything that holds parameters.
+# Whose per-example norms are known.
 LAYERS = (Conv, nn.Dense, nn.GroupNorm, InstanceNorm)
 
 
@@ -46,8 +48,8 @@ def record(
   """Runs the network forwards and backwards, without weight gradients.
 
   Args:
-    model: made of `LAYERS`, each applied once, and of parts without
-      parameters.
+    model: made of `LAYERS`, each applied once to a batch, and of parts without
+      parameters; it never mixes examples.
     params: of it.
     images: [B,H,W,C], normalised.
     losses: logits [B,K] -> (their sum over examples, anything else).
@@ -56,12 +58,11 @@ def record(
     (entries by path of the layer, what `losses` returned beside the sum).
 
   Raises:
-    ValueError: a parameter belongs to no known layer, or a layer is applied
-      twice.
+    UserError: see `outputs`.
   """
   modules: dict[Path, nn.Module] = {}
 
-  def loss(offsets):
+  def loss(offsets: dict[Path, jax.Array]) -> tuple[jax.Array, Any]:
     logits, seen = _forward(model, params, images, offsets)
     modules.update({path: layer.module for path, layer in seen.items()})
     total, rest = losses(logits)
@@ -72,23 +73,37 @@ def record(
     for path, y in outputs(model, params, images).items()
   }
   gradients, (rest, inputs) = jax.grad(loss, has_aux=True)(zeros)
-  _check_complete(params, modules)
   return {
     path: Entry(modules[path], inputs[path], gradients[path]) for path in zeros
   }, rest
 
 
 def outputs(
-  model: nn.Module, params: Any, images: jax.Array
+  model: nn.Module, params: Any, images: jax.Array | jax.ShapeDtypeStruct
 ) -> dict[Path, jax.ShapeDtypeStruct]:
-  """Shapes of what every layer writes; nothing is computed."""
+  """Shapes of what every layer writes; nothing is computed.
 
-  def written(params, images):
+  Args:
+    model: as in `record`.
+    params: of it.
+    images: [B,H,W,C].
+
+  Raises:
+    UserError: a parameter belongs to no known layer, or a layer is applied
+      twice or not to one example after another.
+  """
+
+  def written(params: Any, images: jax.Array) -> dict[str, jax.Array]:
     _, seen = _forward(model, params, images, {})
     return {"/".join(path): layer.y for path, layer in seen.items()}
 
   shapes = jax.eval_shape(written, params, images)
-  return {tuple(path.split("/")): shape for path, shape in shapes.items()}
+  by_path = {tuple(path.split("/")): shape for path, shape in shapes.items()}
+  for leaf, _ in jax.tree_util.tree_flatten_with_path(params)[0]:
+    names = tuple(part.key for part in leaf)
+    if names[:-1] not in by_path:
+      raise _refusal(f"parameter {'/'.join(names)} is of no known layer")
+  return by_path
 
 
 def _forward(
@@ -103,19 +118,26 @@ def _forward(
   """
   seen: dict[Path, _Seen] = {}
 
-  def watch(call, args, kwargs, context):
-    y = call(*args, **kwargs)
-    module = context.module
-    if context.method_name != "__call__" or type(module) not in LAYERS:
-      return y
-    if module.path in seen:
-      raise ValueError(f"layer {'/'.join(module.path)} is applied twice")
-    seen[module.path] = _Seen(module.clone(parent=None), args[0], y)
-    return y + offsets[module.path] if module.path in offsets else y
+  def moved(call: watch.Call) -> jax.Array:
+    x, y, path = call.inputs[0], call.output, call.module.path
+    if path in seen:
+      raise _refusal(f"layer {'/'.join(path)} is applied twice")
+    if {x.shape[0], y.shape[0]} != {images.shape[0]}:
+      raise _refusal(f"layer {'/'.join(path)} reads {list(x.shape)}")
+    seen[path] = _Seen(call.module.clone(parent=None), x, y)
+    return y + offsets[path] if path in offsets else y
 
-  with nn.intercept_methods(watch):
+  with watch.calls(LAYERS, moved):
     logits = model.apply({"params": params}, images, True)
   return logits, seen
+
+
+def _refusal(problem: str) -> UserError:
+  known = ", ".join(layer.__name__ for layer in LAYERS)
+  return UserError(
+    f"method='ghost': {problem}; must be 'formed' or 'auto' unless every"
+    f" parameter is of one of {known}, each applied once to a batch [B,...]"
+  )
 
 
 def _own_zeros(shape: jax.ShapeDtypeStruct, params: Any) -> jax.Array:
@@ -126,10 +148,3 @@ def _own_zeros(shape: jax.ShapeDtypeStruct, params: Any) -> jax.Array:
   """
   one = jnp.zeros_like(jax.tree.leaves(params)[0].ravel()[0], shape.dtype)
   return jnp.broadcast_to(one, shape.shape)
-
-
-def _check_complete(params: Any, modules: dict[Path, nn.Module]) -> None:
-  for path, _ in jax.tree_util.tree_flatten_with_path(params)[0]:
-    names = tuple(part.key for part in path)
-    if names[:-1] not in modules:
-      raise ValueError(f"parameter {'/'.join(names)} is of no known layer")
