@@ -31,3 +31,11 @@ def model_keys(key: jax.Array, num_models: int) -> jax.Array:
   """key[M]: model i's key depends on i alone, not on M or the devices."""
   ids = jnp.arange(num_models)
   return jax.vmap(partial(jax.random.fold_in, stream(key, "model")))(ids)
+
+
+def host(key: jax.Array) -> np.random.Generator:
+  """A NumPy generator seeded by one typed key, for draws on the host.
+
+  The same on every machine: nothing is compiled.
+  """
+  return np.random.default_rng(np.asarray(jax.random.key_data(key)))

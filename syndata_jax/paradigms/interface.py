@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import numpy as np
 
 from syndata_jax.data.training_set import Private, TrainingSet
 from syndata_jax.ensemble import Engine, MakeLearner, Workspace
@@ -60,6 +61,9 @@ class Paradigm(NamedTuple):
       report sets beside the released one.
     chosen_as: what the report calls private rows that are in
       `TrainingSet.chosen`: "selected", "in the first images".
+    shown: `(training_set, model) ->` its images as pixels, where the network
+      does not read them through mean and deviation; see `pixels`.
+    private: the data that it was created for, filled in by `create`.
   """
 
   queried: Engine
@@ -68,6 +72,25 @@ class Paradigm(NamedTuple):
   statement: PrivacyStatement | None = None
   others: Callable[[TrainingSet], dict[str, Queried]] = no_others
   chosen_as: str = "selected"
+  shown: Callable[[TrainingSet, int], np.ndarray] | None = None
+  private: Private | None = None
+
+  def pixels(self, training_set: TrainingSet, model: int) -> np.ndarray:
+    """The images of one model as a person sees them.
+
+    Args:
+      training_set: it has entered.
+      model: which.
+
+    Returns:
+      f32[S,H,W,C]; what a display can show lies in [0, 1].
+    """
+    if self.shown is not None:
+      return self.shown(training_set, model)
+    images, _ = training_set.of_model(model)
+    if images.dtype == np.uint8:
+      return images.astype(np.float32) / 255
+    return images * self.queried.std + self.queried.mean
 
 
 def private_data(
