@@ -22,20 +22,105 @@ Expected numbers and cost of this configuration: not run.
 from syndata_jax.programs.settings import defaults
 
 # Updates of the images for each random network, epochs of it between them.
-_LOOPS = {1: (1, 1), 10: (10, 50), 50: (50, 10)}
-# whiten, N, M, max_start, image rate, rate's rate, first rate
+_LOOPS = {
+  1: {"outer_steps": 1, "inner_epochs": 1},
+  10: {"outer_steps": 10, "inner_epochs": 50},
+  50: {"outer_steps": 50, "inner_epochs": 10},
+}
+_GRADIENTS = {"iterations": 1000, "image_learning_rate": 0.1}
+_EXPERTS = {
+  "num_experts": 100,
+  "expert_epochs": 50,
+  "expert_learning_rate": 0.01,
+  "target_epochs": 2,
+}
 _MTT = {
-  1: (True, 50, 2, 2, 100.0, 1e-7, 0.01),
-  10: (True, 30, 2, 20, 100.0, 1e-5, 0.001),
-  50: (False, 30, 2, 40, 1000.0, 1e-5, 0.001),
+  1: {
+    "whiten": True,
+    "inner_steps": 50,
+    "max_start": 2,
+    "image_learning_rate": 100.0,
+    "learning_rate_rate": 1e-7,
+    "learning_rate_start": 0.01,
+  },
+  10: {
+    "whiten": True,
+    "inner_steps": 30,
+    "max_start": 20,
+    "image_learning_rate": 100.0,
+    "learning_rate_rate": 1e-5,
+    "learning_rate_start": 0.001,
+  },
+  50: {
+    "whiten": False,
+    "inner_steps": 30,
+    "max_start": 40,
+    "image_learning_rate": 1000.0,
+    "learning_rate_rate": 1e-5,
+    "learning_rate_start": 0.001,
+  },
 }
-# image rate, label rate, rate's rate, batch, max_start, early_start,
-# expansion_end, threshold
+# TESLA's own, beside those of MTT.
+_TESLA = {
+  1: {"whiten": False, "max_start": 5, "image_learning_rate": 1000.0},
+  10: {},
+  50: {},
+}
+_DATM_ALWAYS = {
+  "whiten": True,
+  "iterations": 10_000,
+  "expert_epochs": 100,
+  "sharpness": 0.01,
+  "inner_steps": 80,
+  "learning_rate_start": 0.01,
+}
 _DATM = {
-  1: (100.0, 5.0, 1e-7, 10, 4, 0, 0, 1.1),
-  10: (100.0, 2.0, 1e-5, 100, 20, 10, 1000, 1.0),
-  50: (1000.0, 2.0, 1e-5, 500, 40, 20, 2000, 1.0),
+  1: {
+    "image_learning_rate": 100.0,
+    "label_learning_rate": 5.0,
+    "learning_rate_rate": 1e-7,
+    "synthetic_batch": 10,
+    "max_start": 4,
+    "early_start": 0,
+    "expansion_end": 0,
+    "threshold": 1.1,
+  },
+  10: {
+    "image_learning_rate": 100.0,
+    "label_learning_rate": 2.0,
+    "learning_rate_rate": 1e-5,
+    "synthetic_batch": 100,
+    "max_start": 20,
+    "early_start": 10,
+    "expansion_end": 1000,
+    "threshold": 1.0,
+  },
+  50: {
+    "image_learning_rate": 1000.0,
+    "label_learning_rate": 2.0,
+    "learning_rate_rate": 1e-5,
+    "synthetic_batch": 500,
+    "max_start": 40,
+    "early_start": 20,
+    "expansion_end": 2000,
+    "threshold": 1.0,
+  },
 }
+
+
+def _settings(per_class):
+  """Of each method, as published for so many images of a class."""
+  return {
+    "dm": {"iterations": 20_000, "image_learning_rate": 1.0},
+    "dc": _GRADIENTS | _LOOPS[per_class] | {"augment_final": False},
+    "dsa": _GRADIENTS | _LOOPS[per_class],
+    "mtt": _EXPERTS | _MTT[per_class] | {"iterations": 5000},
+    "tesla": _EXPERTS
+    | _MTT[per_class]
+    | {"iterations": 10_000}
+    | _TESLA[per_class],
+    "datm": _EXPERTS | _DATM_ALWAYS | _DATM[per_class],
+  }
 
 
 def get_config(argument="mtt,10"):
@@ -46,6 +131,12 @@ def get_config(argument="mtt,10"):
     raise ValueError(
       f"config argument {argument!r}: images per class must be one of 1, 10, 50"
     )
+  methods = _settings(per_class)
+  if method not in methods:
+    raise ValueError(
+      f"config argument {argument!r}: method must be one of"
+      f" {', '.join(methods)}"
+    )
   config = defaults("distillation")
   config.dataset = "cifar10"
   config.method = method
@@ -55,22 +146,6 @@ def get_config(argument="mtt,10"):
   config.canary_kind = "mislabelled"
   config.distill_model = "convnet"
   config.distill_model_options = {"width": 128}
-  if method == "dm":
-    config.iterations = 20_000
-    config.image_learning_rate = 1.0
-  elif method in ("dc", "dsa"):
-    config.iterations = 1000
-    config.image_learning_rate = 0.1
-    config.outer_steps, config.inner_epochs = _LOOPS[per_class]
-    config.augment_final = method == "dsa"
-  elif method in ("mtt", "tesla"):
-    _trajectories(config, *_MTT[per_class])
-    config.iterations = 5000 if method == "mtt" else 10_000
-    if method == "tesla" and per_class == 1:
-      config.whiten, config.max_start = False, 5
-      config.image_learning_rate = 1000.0
-  elif method == "datm":
-    _datm(config, *_DATM[per_class])
   # The recipe of the final stage is not published: that of the distillation
   # literature's evaluations (batch 256, the rate dropped once) comes nearest
   # to this one.
@@ -85,29 +160,6 @@ def get_config(argument="mtt,10"):
   config.weight_decay = 5e-4
   config.augment = True
   config.performance.checkpoint_every = 100
+  for name, value in methods[method].items():
+    config[name] = value
   return config
-
-
-def _trajectories(config, whiten, steps, epochs, last, images, rate, first):
-  config.whiten = whiten
-  config.num_experts = 100
-  config.expert_epochs = 50
-  config.expert_learning_rate = 0.01
-  config.inner_steps = steps
-  config.target_epochs = epochs
-  config.max_start = last
-  config.image_learning_rate = images
-  config.learning_rate_rate = rate
-  config.learning_rate_start = first
-
-
-def _datm(config, images, labels, rate, batch, last, early, end, threshold):
-  _trajectories(config, True, 80, 2, last, images, rate, 0.01)
-  config.iterations = 10_000
-  config.expert_epochs = 100
-  config.sharpness = 0.01
-  config.label_learning_rate = labels
-  config.synthetic_batch = batch
-  config.early_start = early
-  config.expansion_end = end
-  config.threshold = threshold

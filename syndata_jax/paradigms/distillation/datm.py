@@ -1,42 +1,27 @@
 """DATM, trajectory matching at a chosen difficulty, with soft labels.
 
-MTT on a window of starts that grows from early, easy epochs to later ones;
-labels are logits and learned; images begin with those that an expert
-classifies right. Source: Guo et al., arXiv 2310.05773, sections 3.3 and 3.4.
+MTT on a window of starts that grows from early, easy epochs to later ones
+(`segments.latest_start`); labels are logits and learned; images begin with
+those that an expert classifies right. Source: Guo et al., arXiv 2310.05773,
+sections 3.3 and 3.4.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
-from syndata_jax.data.training_set import Whitening
-from syndata_jax.ensemble.predict import batch_size
+from syndata_jax.data.training_set import Private
+from syndata_jax.ensemble import Own, Pool, over_members
 from syndata_jax.paradigms.distillation import mtt
 from syndata_jax.paradigms.distillation.experts import Trajectories
-from syndata_jax.paradigms.distillation.options import Options
-from syndata_jax.paradigms.distillation.setup import Setup, Step
-from syndata_jax.paradigms.interface import Private
+from syndata_jax.paradigms.distillation.methods import Method
+from syndata_jax.paradigms.distillation.setup import Setup
+from syndata_jax.paradigms.distillation.whitening import Whitening
 
-
-def make(setup: Setup) -> Step:
-  """The step of MTT; soft labels and the threshold are in the settings."""
-  return mtt.make(setup)
-
-
-def latest_start(options: Options, iteration: int) -> int:
-  """The first epoch that may not be a start at this iteration.
-
-  It grows from `early_start` to `max_start` up to the iteration
-  `expansion_end`, in whole epochs.
-  """
-  first, last = options.early_start, options.max_start
-  if not first or not options.expansion_end:
-    return last
-  grown = int((last - first) * iteration / options.expansion_end)
-  return min(first + grown, last)
+# Soft labels, window and threshold are settings, which MTT's step reads.
+METHOD = Method(mtt.make, follows_experts=True, begins_right=True)
 
 
 def classified_right(
@@ -45,17 +30,37 @@ def classified_right(
   trajectories: Trajectories,
   whitening: Whitening | None,
 ) -> np.ndarray:
-  """bool[M,n], members that the first trained expert classifies as labelled.
+  """Members that the first trained expert classifies as labelled, bool[M,n].
 
   Where it leaves a class with too few for the synthetic images, those that the
   next experts classify right are added, until they suffice or none is left.
+
+  Args:
+    setup: settings and tools.
+    private: of all models.
+    trajectories: of the experts.
+    whitening: of all models, None for normalised pixels.
   """
   labels = private.labels[private.members]
   right = np.zeros(labels.shape, bool)
-  look = _on_members(setup, private, whitening)
+
+  def on_members(
+    params: Any, data: tuple[jax.Array, Whitening | None], pool: Pool
+  ) -> jax.Array:
+    members, linear_map = data
+
+    def look(images: jax.Array, labels: jax.Array) -> jax.Array:
+      del labels
+      return setup.network.logits(params, setup.read(images, linear_map))
+
+    # Nothing is drawn, so any key will do.
+    return over_members(look, Own(jax.random.key(0), members), pool)
+
+  pool = Pool(private.images, private.labels)
+  ask = _asking(setup, on_members, (private.members, whitening), pool)
   for expert in range(trajectories.num_experts):
     trained = trajectories.trained(expert, len(labels))
-    right |= look(trained).argmax(-1) == labels
+    right |= ask(trained).argmax(-1) == labels
     per_class = [
       ((labels == k) & right).sum(1) for k in range(private.num_classes)
     ]
@@ -81,17 +86,11 @@ def soft_labels(
     labels: i32[S].
     trajectories: of the experts.
   """
-  layout = setup.engine.layout
-  network, unravel = setup.network, setup.unravel()
-  query = layout.compile(
-    lambda flat, own, _: network.logits(unravel(flat), own)
-  )
-  placed = layout.place(images)
-  total = right_total = np.zeros(())
-  right_count = np.zeros(())
+  logits_of = lambda params, images, _: setup.network.logits(params, images)
+  ask = _asking(setup, logits_of, images)
+  total = right_total = right_count = np.zeros(())
   for expert in range(trajectories.num_experts):
-    trained = layout.place(trajectories.trained(expert, len(images)))
-    logits = layout.gather(query(trained, placed, None))
+    logits = ask(trajectories.trained(expert, len(images)))
     right = (logits.argmax(-1) == labels)[..., None]
     total = total + logits
     right_total = right_total + right * logits
@@ -102,22 +101,26 @@ def soft_labels(
   ).astype(np.float32)
 
 
-def _on_members(
-  setup: Setup, private: Private, whitening: Whitening | None
+def _asking(
+  setup: Setup,
+  function: Callable[[Any, Any, Any], jax.Array],
+  data: Any,
+  shared: Any = None,
 ) -> Callable[[np.ndarray], np.ndarray]:
-  """Parameters f32[M,P] -> logits f32[M,n,K] of each model's own members."""
-  layout, size = setup.engine.layout, private.members.shape[1]
-  network, unravel = setup.network, setup.unravel()
-  batch = batch_size(size)
-  count = -(-size // batch)
+  """Asks one trained expert of every model; compiled once for all experts.
 
-  def of_one(flat: jax.Array, own, images: jax.Array) -> jax.Array:
-    members, mine = own
-    rows = members[jnp.arange(count * batch) % size].reshape(count, batch)
-    look = lambda r: network.logits(unravel(flat), setup.read(images[r], mine))
-    return lax.map(look, rows).reshape(count * batch, -1)[:size]
+  Args:
+    setup: network and layout.
+    function: `(parameters, data, shared) -> logits` of one model.
+    data: NumPy arrays, leaves [M,...].
+    shared: NumPy arrays.
 
-  query = layout.compile(of_one)
-  own = layout.place((private.members, whitening))
-  pool = layout.replicate(private.images)
-  return lambda flat: layout.gather(query(layout.place(flat), own, pool))
+  Returns:
+    `(flat parameters f32[M,P]) -> logits f32[M,...,K]`.
+  """
+  layout, unravel = setup.engine.layout, setup.unravel()
+  run = layout.compile(
+    lambda flat, data, shared: function(unravel(flat), data, shared)
+  )
+  placed, everywhere = layout.place(data), layout.replicate(shared)
+  return lambda flat: layout.gather(run(layout.place(flat), placed, everywhere))

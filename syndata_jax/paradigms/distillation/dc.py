@@ -1,7 +1,12 @@
-"""DC, data-set condensation: equal gradients on networks in training.
+"""DC, data-set condensation, and DSA: equal gradients on networks in training.
 
-Source: Zhao et al., arXiv 2006.05929, section 3 and algorithm 1; the distance
-of its section 3.3, one cosine for each output.
+DSA, differentiable siamese augmentation, is DC on augmented images: in each
+comparison the private and the synthetic images of a class go through the same
+operation with the same parameters.
+
+Sources: DC, Zhao et al., arXiv 2006.05929, section 3 and algorithm 1, with the
+distance of its section 3.3, one cosine for each output; DSA, Zhao and Bilen,
+arXiv 2102.08259, section 3.2.
 """
 
 from typing import Any
@@ -11,24 +16,22 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from syndata_jax.ensemble.epoch import Pool, answers, shuffled_batches
+from syndata_jax.ensemble import Pool, answers, shuffled_batches
 from syndata_jax.keys import stream
-from syndata_jax.paradigms.distillation import real
-from syndata_jax.paradigms.distillation.augmentation import augment
-from syndata_jax.paradigms.distillation.setup import (
-  Setup,
-  Shadow,
-  Step,
-  fresh_network,
-)
+from syndata_jax.paradigms.distillation import private_batches
+from syndata_jax.paradigms.distillation.methods import Method
+from syndata_jax.paradigms.distillation.setup import Setup, Shadow, Step
+from syndata_jax.paradigms.distillation.siamese import augment
 from syndata_jax.paradigms.distillation.synthetic import (
-  Distilled,
+  DistillationState,
   Synthetic,
   along_images,
   descend,
   rule,
 )
 
+# `lr_net` and `batch_train` of the authors' code (DatasetCondensation,
+# main.py): of the network between two updates of the images.
 _NETWORK_RATE = 0.01
 _NETWORK_BATCH = 256
 
@@ -41,15 +44,15 @@ def gradient_distance(real: Any, synthetic: Any) -> jax.Array:
     synthetic: the same tree. Vectors (biases, norms) count nothing.
   """
 
-  def of_one(a: jax.Array, b: jax.Array) -> jax.Array:
+  def of_weight(a: jax.Array, b: jax.Array) -> jax.Array:
     if a.ndim < 2:
-      return jnp.zeros_like(a, shape=())
+      return jnp.zeros((), a.dtype)
     a, b = (g.reshape(-1, g.shape[-1]) for g in (a, b))
     # Written so that its derivative is finite where a gradient vanishes.
     length = jnp.sqrt((a**2).sum(0) * (b**2).sum(0) + 1e-30)
     return (1 - (a * b).sum(0) / (length + 1e-6)).sum()
 
-  return optax.tree.sum(jax.tree.map(of_one, real, synthetic))
+  return optax.tree.sum(jax.tree.map(of_weight, real, synthetic))
 
 
 def make(setup: Setup, operations: tuple[str, ...] = ()) -> Step:
@@ -64,30 +67,40 @@ def make(setup: Setup, operations: tuple[str, ...] = ()) -> Step:
   optimizer = rule(options, soft=False)
   per_class = options.images_per_class
 
-  def gradient(params: Any, images: jax.Array, label: jax.Array) -> Any:
-    labels = jnp.full(images.shape[:1], label)
+  def gradient(params: Any, images: jax.Array, labels: jax.Array) -> Any:
     return jax.grad(
       lambda p: answers(network.logits(p, images), labels).loss.mean()
     )(params)
 
-  def match(state: Distilled, key: jax.Array, params, shadow, pool):
+  def of_class(params: Any, images: jax.Array, label: jax.Array) -> Any:
+    return gradient(params, images, jnp.full(images.shape[:1], label))
+
+  def match(
+    state: DistillationState,
+    key: jax.Array,
+    params: Any,
+    shadow: Shadow,
+    pool: Pool,
+  ) -> tuple[DistillationState, jax.Array]:
     """One update of the images; every class by itself."""
-    batch = real.draw(setup, stream(key, "real"), shadow, pool)
+    batch = private_batches.draw(setup, stream(key, "real"), shadow, pool)
     keys = jax.random.split(stream(key, "augmentation"), setup.num_classes)
     images = state.synthetic.images
 
-    def of_class(given):
-      own_key, private, synthetic, label = given
-      view = lambda x: augment(own_key, x, operations, True)
-      wanted = lax.stop_gradient(gradient(params, view(private), label))
+    def compare(
+      one_class: tuple[jax.Array, ...],
+    ) -> tuple[jax.Array, jax.Array]:
+      class_key, private, synthetic, label = one_class
+      view = lambda x: augment(class_key, x, operations, True)
+      wanted = lax.stop_gradient(of_class(params, view(private), label))
       return jax.value_and_grad(
-        lambda x: gradient_distance(wanted, gradient(params, view(x), label))
+        lambda x: gradient_distance(wanted, of_class(params, view(x), label))
       )(synthetic)
 
     classes = jnp.arange(setup.num_classes)
     by_class = images.reshape(-1, per_class, *images.shape[1:])
-    losses, found = lax.map(of_class, (keys, batch, by_class, classes))
-    update = along_images(state.synthetic, found.reshape(images.shape))
+    losses, gradients = lax.map(compare, (keys, batch, by_class, classes))
+    update = along_images(state.synthetic, gradients.reshape(images.shape))
     return descend(optimizer, state, update), losses.sum()
 
   def train(params: Any, key: jax.Array, synthetic: Synthetic) -> Any:
@@ -96,25 +109,20 @@ def make(setup: Setup, operations: tuple[str, ...] = ()) -> Step:
     batch = min(_NETWORK_BATCH, size)
     steps = -(-size // batch)
 
-    def one_epoch(params: Any, key: jax.Array):
+    def one_epoch(params: Any, key: jax.Array) -> tuple[Any, None]:
       order = shuffled_batches(
         stream(key, "order"), jnp.arange(size), batch, steps
       )
 
-      def one_step(params: Any, given):
-        number, index = given
-        images = augment(
-          jax.random.fold_in(stream(key, "augmentation"), number),
-          synthetic.images[index],
-          operations,
-          False,
-        )
-        labels = synthetic.labels[index]
-        found = jax.grad(
-          lambda p: answers(network.logits(p, images), labels).loss.mean()
-        )(params)
+      def one_step(
+        params: Any, numbered: tuple[jax.Array, jax.Array]
+      ) -> tuple[Any, None]:
+        number, index = numbered
+        view_key = jax.random.fold_in(stream(key, "augmentation"), number)
+        images = augment(view_key, synthetic.images[index], operations, False)
+        gradients = gradient(params, images, synthetic.labels[index])
         move = lambda p, g: p - _NETWORK_RATE * g
-        return jax.tree.map(move, params, found), None
+        return jax.tree.map(move, params, gradients), None
 
       return lax.scan(one_step, params, (jnp.arange(steps), order))
 
@@ -122,16 +130,22 @@ def make(setup: Setup, operations: tuple[str, ...] = ()) -> Step:
     return lax.scan(one_epoch, params, keys)[0]
 
   def step(
-    state: Distilled, key: jax.Array, shadow: Shadow, pool: Pool, fed: None
-  ):
-    del fed
-    params = fresh_network(setup, stream(key, "network"), state)
+    state: DistillationState,
+    key: jax.Array,
+    shadow: Shadow,
+    pool: Pool,
+    segment: None,
+  ) -> tuple[DistillationState, jax.Array]:
+    del segment
+    params = network.init(stream(key, "network"))
 
-    def outer(carry, number: jax.Array):
+    def outer(
+      carry: tuple[DistillationState, Any], number: jax.Array
+    ) -> tuple[tuple[DistillationState, Any], jax.Array]:
       state, params = carry
-      own_key = jax.random.fold_in(key, number)
-      params = train(params, own_key, state.synthetic)
-      state, loss = match(state, own_key, params, shadow, pool)
+      outer_key = jax.random.fold_in(key, number)
+      params = train(params, outer_key, state.synthetic)
+      state, loss = match(state, outer_key, params, shadow, pool)
       return (state, params), loss
 
     # The network starts untrained, and nothing follows the last update.
@@ -142,3 +156,12 @@ def make(setup: Setup, operations: tuple[str, ...] = ()) -> Step:
     return state, (first + rest.sum()) / options.outer_steps
 
   return step
+
+
+def make_siamese(setup: Setup) -> Step:
+  """The step of DSA; see `make`."""
+  return make(setup, setup.operations)
+
+
+METHOD = Method(make)
+DSA = Method(make_siamese)

@@ -9,18 +9,14 @@ from typing import Any
 import jax
 from jax import lax
 
-from syndata_jax.ensemble.epoch import Pool
+from syndata_jax.ensemble import Pool
 from syndata_jax.keys import stream
-from syndata_jax.paradigms.distillation import real
-from syndata_jax.paradigms.distillation.augmentation import augment
-from syndata_jax.paradigms.distillation.setup import (
-  Setup,
-  Shadow,
-  Step,
-  fresh_network,
-)
+from syndata_jax.paradigms.distillation import private_batches
+from syndata_jax.paradigms.distillation.methods import Method
+from syndata_jax.paradigms.distillation.setup import Setup, Shadow, Step
+from syndata_jax.paradigms.distillation.siamese import augment
 from syndata_jax.paradigms.distillation.synthetic import (
-  Distilled,
+  DistillationState,
   along_images,
   descend,
   rule,
@@ -53,36 +49,44 @@ def distribution_loss(
   return ((wanted - means(synthetic)) ** 2).sum()
 
 
-def siamese(setup: Setup, key: jax.Array, images: jax.Array) -> jax.Array:
-  """Augments [K,B,H,W,C]: one draw for each class, whatever B is."""
-  keys = jax.random.split(key, setup.num_classes)
-  one = lambda of: augment(of[0], of[1], setup.operations, True)
-  return lax.map(one, (keys, images))
-
-
 def make(setup: Setup) -> Step:
   """The step of DM: one random network, one update."""
   optimizer = rule(setup.options, soft=False)
 
   def step(
-    state: Distilled, key: jax.Array, shadow: Shadow, pool: Pool, fed: None
-  ):
-    del fed
-    params = fresh_network(setup, stream(key, "network"), state)
+    state: DistillationState,
+    key: jax.Array,
+    shadow: Shadow,
+    pool: Pool,
+    segment: None,
+  ) -> tuple[DistillationState, jax.Array]:
+    del segment
+    params = setup.network.init(stream(key, "network"))
     views = stream(key, "augmentation")
-    batch = real.draw(setup, stream(key, "real"), shadow, pool)
-    batch = siamese(setup, views, batch)
+    batch = private_batches.draw(setup, stream(key, "real"), shadow, pool)
+    batch = _siamese(setup, views, batch)
 
     def loss(images: jax.Array) -> jax.Array:
       synthetic = images.reshape(setup.num_classes, -1, *images.shape[1:])
-      return distribution_loss(
-        setup.network.embed, params, batch, siamese(setup, views, synthetic)
-      )
+      synthetic = _siamese(setup, views, synthetic)
+      return distribution_loss(setup.network.embed, params, batch, synthetic)
 
     value, gradient = jax.value_and_grad(loss)(state.synthetic.images)
-    return (
-      descend(optimizer, state, along_images(state.synthetic, gradient)),
-      value,
-    )
+    update = along_images(state.synthetic, gradient)
+    return descend(optimizer, state, update), value
 
   return step
+
+
+def _siamese(setup: Setup, key: jax.Array, images: jax.Array) -> jax.Array:
+  """Augments [K,B,H,W,C]: one draw for each class, whatever B is."""
+  keys = jax.random.split(key, setup.num_classes)
+
+  def one(of_class: tuple[jax.Array, jax.Array]) -> jax.Array:
+    key, batch = of_class
+    return augment(key, batch, setup.operations, True)
+
+  return lax.map(one, (keys, images))
+
+
+METHOD = Method(make, unread=("outer_steps", "inner_epochs"))

@@ -8,41 +8,36 @@ arXiv 2203.08065, algorithm 1, with the adaptive radius of Kwon et al., arXiv
 2102.11600.
 """
 
-import hashlib
-import json
-import pathlib
-import tempfile
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.flatten_util import ravel_pytree
 
-from syndata_jax.data.training_set import TrainingSet, Whitening
+from syndata_jax.data.training_set import Private, TrainingSet
 from syndata_jax.ensemble import (
   Checkpoints,
   Learner,
-  Workspace,
-  make_layout,
-)
-from syndata_jax.ensemble.epoch import (
-  Answers,
   Own,
   Pool,
+  Workspace,
   answers,
-  mean,
-  shuffled_batches,
+  data,
+  make_epoch,
 )
-from syndata_jax.ensemble.train import fitted
+from syndata_jax.ensemble.sgd import Answers
 from syndata_jax.errors import UserError
 from syndata_jax.keys import stream
+from syndata_jax.paradigms.distillation import whitening as whitenings
+from syndata_jax.paradigms.distillation.options import ExpertOptions
 from syndata_jax.paradigms.distillation.setup import Setup
-from syndata_jax.paradigms.interface import Private
+from syndata_jax.paradigms.distillation.whitening import Whitening
 
-_IDENTITY = "experts.json"
+STAGE = "experts"
+# Settings that decide a trajectory, beside data and key.
 _DECISIVE = (
   "distill_model",
   "distill_model_options",
@@ -54,8 +49,9 @@ _DECISIVE = (
   "expert_learning_rate",
   "sharpness",
 )
-_PARAMS = 1  # among the leaves of Expert
 # Of the surrogate gap: how much of the clean gradient's other part is undone.
+# `--alpha=0.3` in the command that the README of DATM's code gives for its
+# experts (Guo et al., arXiv 2310.05773; buffer_FTD.py).
 _GAP = 0.3
 
 
@@ -66,36 +62,29 @@ class Expert(NamedTuple):
   params: jax.Array  # f32[P], flat
 
 
-class Pair(NamedTuple):
-  """Where a network starts and where it ought to come to."""
-
-  start: Any  # f32[...,P]
-  target: Any  # f32[...,P]
-
-
 class Trajectories(NamedTuple):
   """The stored snapshots of all experts.
 
   Attributes:
-    snapshots: one checkpoint an epoch, arrays [M*E,...].
+    checkpoints: one an epoch, arrays [M*E,...].
+    read: what is asked of them.
     epochs: the last of them.
     num_experts: E, of each model.
   """
 
-  snapshots: Checkpoints
+  checkpoints: Checkpoints
+  read: Callable[[int, str, int], np.ndarray]
   epochs: int
   num_experts: int
-  temporary: Any = None  # removes its folder when nobody holds it any more
 
   def params(self, model: int, expert: int, epoch: int) -> np.ndarray:
     """One snapshot, f32[P], and no more is read."""
-    row = model * self.num_experts + expert
-    return self.snapshots.rows(epoch, _PARAMS, np.array([row]))[0]
+    return self.read(epoch, "params", model * self.num_experts + expert)
 
   def trained(self, expert: int, num_models: int) -> np.ndarray:
     """One trained expert of every model, f32[M,P]."""
-    each = range(num_models)
-    return np.stack([self.params(m, expert, self.epochs) for m in each])
+    models = range(num_models)
+    return np.stack([self.params(m, expert, self.epochs) for m in models])
 
 
 def train(
@@ -105,104 +94,137 @@ def train(
   whitening: Whitening | None,
   workspace: Workspace,
 ) -> Trajectories:
-  """Trains the experts of all models as one job, or reads stored ones.
+  """Trains the experts of all models as one job, or takes stored ones.
 
   Args:
     setup: settings and tools.
     key: root of every draw; expert e of model m draws from its own branch.
     private: of all models; each expert sees its own model's members alone.
     whitening: of all models, None for normalised pixels.
-    workspace: where the snapshots go; without a folder they are temporary.
+    workspace: keeps the snapshots.
 
   Raises:
     UserError: stored experts of another network, training, data set or split,
       or damaged ones.
   """
   options = setup.options
-  epochs = workspace.rounds(options.expert_epochs)
-  temporary = None
+  training_set = repeated(private, options.num_experts)
+  make_learner = partial(learner, setup, whitening)
   if options.experts:
-    folder = _existing(options.experts)
-  elif workspace.folder is None:
-    temporary = tempfile.TemporaryDirectory()
-    folder = pathlib.Path(temporary.name)
+    folder = options.experts
+    checkpoints = workspace.reuse(STAGE, folder, make_learner, training_set)
   else:
-    folder = workspace.folder / "experts"
-  snapshots = Checkpoints(folder / "snapshots", every=1, keep_all=True)
-  identity = _identity(setup, private)
-  if options.experts:
-    _refuse_others(options.experts, folder, identity)
-  else:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / _IDENTITY).write_text(json.dumps(identity, indent=2) + "\n")
-    _run(setup, key, private, whitening, workspace, snapshots)
-  for epoch in range(epochs + 1):
-    if not snapshots.sound(epoch):
+    folder = str(workspace.folder / STAGE)
+    workspace.train(
+      STAGE,
+      setup.engine.layout.spread(training_set.num_models),
+      make_learner,
+      stream(key, STAGE),
+      training_set,
+      keep_all=True,
+    )
+    checkpoints = workspace.checkpoints(STAGE)
+  # A dry run trains fewer epochs than it asks for.
+  epochs = max(checkpoints.epochs())
+  for epoch in _needed(options, epochs):
+    if not checkpoints.sound(epoch):
       raise UserError(
-        f"{folder}: the snapshot of epoch {epoch} is damaged or missing; delete"
-        " the folder to train the experts again"
+        f"experts: {folder}: the snapshot of epoch {epoch} is damaged or"
+        " missing; delete the folder to train them again"
       )
-  return Trajectories(snapshots, epochs, options.num_experts, temporary)
+  return Trajectories(
+    checkpoints, checkpoints.reader(), epochs, options.num_experts
+  )
 
 
-def _run(
+def repeated(private: Private, num_experts: int) -> TrainingSet:
+  """The private data for E experts of each model; expert e of m is m*E + e.
+
+  Each is given the number of its model, and not the model's whitening itself,
+  of which there are then M and not M*E: a hundred experts of 32 models would
+  own 120 GB of them at CIFAR's size, where all devices share 1.2 GB.
+  """
+  models = np.arange(len(private.members), dtype=np.int32)
+  return TrainingSet(
+    private.images,
+    private.labels,
+    np.repeat(private.members, num_experts, axis=0),
+    released={"shadow": np.repeat(models, num_experts)},
+  )
+
+
+def learner(
   setup: Setup,
-  key: jax.Array,
-  private: Private,
   whitening: Whitening | None,
-  workspace: Workspace,
-  snapshots: Checkpoints,
-) -> None:
-  """Trains what the snapshots do not hold yet."""
-  count, layout = setup.options.num_experts, setup.engine.layout
-  learner = sgd(setup, private, whitening)
-  data = TrainingSet(
-    private.images, private.labels, np.repeat(private.members, count, axis=0)
-  )
-  experts = make_layout(
-    layout.num_models * count, layout.device_axis, 0, layout.devices
-  )
-  key = stream(key, "experts")
-  experts = fitted(experts, learner, key, data)
-  workspace.train("experts", experts, learner, key, data, snapshots)
+  training_set: TrainingSet,
+  steps: int = 0,
+) -> Learner:
+  """How one expert learns: constant rate, no momentum, no decay.
 
-
-def sgd(setup: Setup, private: Private, whitening: Whitening | None) -> Learner:
-  """How one expert learns: constant rate, no momentum, no decay."""
+  Args:
+    setup: settings and tools.
+    whitening: of all models, None for normalised pixels.
+    training_set: of all experts; see `repeated`.
+    steps: of an epoch, where it is to be shorter than the data, for a trial.
+  """
   options, network = setup.options, setup.network
-  size = private.members.shape[1]
-  batch = min(options.expert_batch, size)
-  steps = -(-size // batch)
+  batch = min(options.expert_batch, training_set.size)
+  whole = -(-training_set.size // batch)
+  steps = min(steps or whole, whole)
   unravel = setup.unravel()
 
-  def init(key: jax.Array) -> Expert:
-    return Expert(jnp.zeros((), jnp.int32), ravel_pytree(network.init(key))[0])
+  def init(own: Own, pool: Pool) -> Expert:
+    del pool
+    params = ravel_pytree(network.init(own.key))[0]
+    return Expert(jnp.zeros((), jnp.int32), params)
 
-  def epoch(state: Expert, own: Own, pool: Pool):
-    key = jax.random.fold_in(stream(own.key, "order"), state.step // steps)
-    order = shuffled_batches(key, own.members, batch, steps)
-    shadow = jnp.asarray(own.number) // options.num_experts
-    mine = jax.tree.map(lambda a: a[shadow], pool.extra)
+  def step(
+    state: Expert, index: jax.Array, own: Own, pool: Pool
+  ) -> tuple[Expert, dict[str, jax.Array]]:
+    key = jax.random.fold_in(stream(own.key, "augmentation"), state.step)
+    images, labels, _ = data(own, pool)
+    batch = setup.read(images[index], whitenings.from_released(own.released))
+    batch = setup.vary(key, batch)
 
-    def one_step(state: Expert, index: jax.Array):
-      key = jax.random.fold_in(stream(own.key, "augmentation"), state.step)
-      images = setup.vary(key, setup.read(pool.images[index], mine))
-      labels = pool.labels[index]
+    def loss(flat: jax.Array) -> tuple[jax.Array, Answers]:
+      answered = answers(network.logits(unravel(flat), batch), labels[index])
+      return answered.loss.mean(), answered
 
-      def loss(flat: jax.Array) -> tuple[jax.Array, Answers]:
-        found = answers(network.logits(unravel(flat), images), labels)
-        return found.loss.mean(), found
+    gradient, answered = _gradient(loss, state.params, options.sharpness)
+    params = state.params - options.expert_learning_rate * gradient
+    metrics = {"loss": answered.loss, "accuracy": answered.correct}
+    return Expert(state.step + 1, params), metrics
 
-      gradient, found = _gradient(loss, state.params, options.sharpness)
-      params = state.params - options.expert_learning_rate * gradient
-      return Expert(state.step + 1, params), found
+  one_epoch = make_epoch(step, batch, steps)
 
-    state, found = lax.scan(one_step, state, order)
-    return state, mean(found)
+  def epoch(
+    state: Expert, own: Own, pool: Pool
+  ) -> tuple[Expert, dict[str, jax.Array]]:
+    # Once an epoch: a whitening is large, and a step would copy it.
+    shadow = own.released["shadow"]
+    mine = jax.tree.map(lambda of_all: of_all[shadow], pool.shared)
+    own = own._replace(released=whitenings.to_released(mine))
+    return one_epoch(state, own, pool)
 
   return Learner(
-    options.expert_epochs, steps * batch, init, epoch, shared=whitening
+    num_epochs=options.expert_epochs,
+    images=lambda epoch: steps * batch,
+    init=init,
+    epoch=epoch,
+    release=lambda state: {"params": jax.vmap(unravel)(state.params)},
+    shared=whitening,
+    setting="expert_epochs",
+    rate="expert_learning_rate",
+    identity={name: getattr(options, name) for name in _DECISIVE}
+    | {"mean": list(setup.engine.mean), "std": list(setup.engine.std)},
   )
+
+
+def _needed(options: ExpertOptions, last: int) -> list[int]:
+  """Epochs that a segment may start or end at, and the last."""
+  starts = range(options.min_start, options.max_start)
+  ends = [start + options.target_epochs for start in starts]
+  return sorted({min(epoch, last) for epoch in (*starts, *ends, last)})
 
 
 def _gradient(
@@ -211,53 +233,13 @@ def _gradient(
   sharpness: float,
 ) -> tuple[jax.Array, Answers]:
   """The gradient that an expert follows, and the answers before the step."""
-  clean, found = jax.grad(loss, has_aux=True)(params)
+  clean, answered = jax.grad(loss, has_aux=True)(params)
   if not sharpness:
-    return clean, found
+    return clean, answered
   # The tiny constant keeps a gradient of zero from dividing by zero.
   length = jnp.linalg.norm(jnp.abs(params) * clean) + 1e-12
   perturbed, _ = jax.grad(loss, has_aux=True)(
     params + sharpness * params**2 * clean / length
   )
   along = (clean @ perturbed) / (perturbed @ perturbed + 1e-12)
-  return perturbed - _GAP * (clean - along * perturbed), found
-
-
-def _existing(path: str) -> pathlib.Path:
-  folder = pathlib.Path(path).expanduser()
-  if not (folder / _IDENTITY).is_file():
-    raise UserError(
-      f"experts={path}: no experts there; synthetic/experts of an earlier run's"
-      " workdir needed"
-    )
-  return folder
-
-
-def _identity(setup: Setup, private: Private) -> dict[str, Any]:
-  """What experts must have in common to take each other's place."""
-  options = setup.options
-  digest = lambda *arrays: hashlib.sha256(
-    b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)
-  ).hexdigest()[:16]
-  return {name: getattr(options, name) for name in _DECISIVE} | {
-    "data set": digest(private.images, private.labels),
-    "split": digest(private.members),
-  }
-
-
-def _refuse_others(
-  given: str, folder: pathlib.Path, here: dict[str, Any]
-) -> None:
-  try:
-    there = json.loads((folder / _IDENTITY).read_text())
-  except ValueError as error:
-    raise UserError(f"{folder / _IDENTITY}: damaged ({error})") from error
-  differing = [
-    f"{name} is {there.get(name)!r} there and {value!r} here"
-    for name, value in here.items()
-    if there.get(name) != value
-  ]
-  if differing:
-    raise UserError(
-      f"experts={given}: of other settings ({'; '.join(differing)})"
-    )
+  return perturbed - _GAP * (clean - along * perturbed), answered

@@ -5,59 +5,42 @@ optimisation hardly moves are released nearly as they are. Noise and images
 from outside hold nothing private to begin with.
 """
 
-from typing import NamedTuple
-
 import jax
 import numpy as np
 
 from syndata_jax.data import ClassImages
-from syndata_jax.ensemble.train import model_keys
+from syndata_jax.data.training_set import Private
 from syndata_jax.errors import UserError
-from syndata_jax.keys import stream
-from syndata_jax.paradigms.interface import Private
-
-KINDS = ("noise", "outside", "private")
-
-
-class Initial(NamedTuple):
-  """S = K x images per class images of each model, ordered by class."""
-
-  # u8[M,S,H,W,C]; of noise f32, as the network reads them: normalised, or
-  # whitened.
-  images: np.ndarray
-  rows: np.ndarray | None  # i32[M,S], rows of the pool; None if not private
+from syndata_jax.keys import host, model_keys, stream
+from syndata_jax.paradigms.distillation.options import ImageOptions
 
 
 def initial_images(
   key: jax.Array,
   private: Private,
-  images_per_class: int,
-  kind: str,
-  forced: bool = False,
+  options: ImageOptions,
   outside: ClassImages | None = None,
   allowed: np.ndarray | None = None,
-) -> Initial:
+) -> tuple[np.ndarray, np.ndarray | None]:
   """Draws the initial images of every shadow model, each for itself.
 
-  | kind | images of class k |
+  | `initialisation` | images of class k |
   |---|---|
   | `noise` | N(0, 1) in every pixel, where the network reads them |
   | `outside` | public images of class k, without replacement |
   | `private` | the model's own members of class k, without replacement |
 
   The class of a member is the label it is trained with, so a mislabelled
-  canary stands among its wrong class. Model i's draw depends on the key, on i
-  and on its own members alone.
+  canary stands among its wrong class. With `force_canaries`, the worst case,
+  every canary among a model's members takes a place of its class before all
+  others, allowed or not, and a random choice of them where they are more than
+  the places. Model i's draw depends on the key, on i and on its own members
+  alone.
 
   Args:
     key: root of the draws.
     private: of all models; of the other kinds its shapes are used alone.
-    images_per_class: of each model's synthetic set.
-    kind: one of `KINDS`, the field `initialisation` in messages.
-    forced: the worst case: every canary among a model's members takes a place
-      of its class before all others, allowed or not, and a random choice of
-      them where they are more than the places. Private only; the field
-      `force_canaries` in messages.
+    options: how many images of each class, and where they begin.
     outside: the public images, for that kind only; of the pool's shape.
     allowed: bool[M,n], for the private kind only. The members to choose from;
       where a class has too few of them its other members, at random, fill the
@@ -65,56 +48,48 @@ def initial_images(
       al., arXiv 2310.05773, released code.
 
   Returns:
-    The images and, of the private kind, their rows.
-
-  Raises:
-    UserError: see `check`.
+    (images, rows): S = K x images per class images of each model, ordered by
+    class, u8[M,S,H,W,C]; of noise f32, as the network reads them. Of the
+    private kind their rows of the pool, i32[M,S]; None of the others. `check`
+    says of which data and options.
   """
-  check(private, images_per_class, kind, forced, outside)
   num_models, shape = len(private.members), private.images.shape[1:]
+  of_each = options.images_per_class
   # On the host: no two devices draw differently, and nothing is compiled.
-  keys = jax.random.key_data(model_keys(stream(key, "initial"), num_models))
-  each = [np.random.default_rng(own) for own in np.asarray(keys)]
-  if kind == "noise":
-    size = (private.num_classes * images_per_class, *shape)
-    noise = [random.standard_normal(size, np.float32) for random in each]
-    return Initial(np.stack(noise), None)
-  quota = (private.num_classes, images_per_class)
-  if kind == "outside":
+  generators = list(map(host, model_keys(stream(key, "initial"), num_models)))
+  if options.initialisation == "noise":
+    size = (private.num_classes * of_each, *shape)
+    noise = [random.standard_normal(size, np.float32) for random in generators]
+    return np.stack(noise), None
+  quota = (private.num_classes, of_each)
+  if options.initialisation == "outside":
     assert outside is not None  # `check` has seen it.
     equal = np.zeros_like(outside.labels)
-    rows = [_by_class(random, outside.labels, equal, quota) for random in each]
-    return Initial(outside.images[np.stack(rows)], None)
-  turns = _turns(private, forced, allowed)
+    places = [
+      _by_class(random, outside.labels, equal, quota) for random in generators
+    ]
+    return outside.images[np.stack(places)], None
+  turns = _turns(private, options.force_canaries, allowed)
   rows = [
-    own[_by_class(random, private.labels[own], turn, quota)]
-    for random, own, turn in zip(each, private.members, turns, strict=True)
+    members[_by_class(random, private.labels[members], turn, quota)]
+    for random, members, turn in zip(
+      generators, private.members, turns, strict=True
+    )
   ]
   chosen = np.stack(rows).astype(np.int32)
-  return Initial(private.images[chosen], chosen)
+  return private.images[chosen], chosen
 
 
 def check(
-  private: Private,
-  images_per_class: int,
-  kind: str,
-  forced: bool = False,
-  outside: ClassImages | None = None,
+  private: Private, options: ImageOptions, outside: ClassImages | None = None
 ) -> None:
-  """Refuses what `initial_images` cannot draw.
+  """Refuses data of which `initial_images` cannot draw.
 
   Raises:
-    UserError: an unknown kind, a forced choice of another kind than private,
-      or more images per class than a class has (which class, which model).
+    UserError: more images per class than a class has (which class, which
+      model), or no images from outside.
   """
-  if kind not in KINDS:
-    raise UserError(
-      f"initialisation={kind!r}: must be one of {', '.join(KINDS)}"
-    )
-  if forced and kind != "private":
-    raise UserError("force_canaries=True: needs initialisation='private'")
-  if images_per_class < 1:
-    raise UserError(f"images_per_class={images_per_class}: must be at least 1")
+  kind, of_each = options.initialisation, options.images_per_class
   if kind == "noise":
     return
   if kind == "private":
@@ -124,13 +99,13 @@ def check(
   else:
     labels = outside.labels[None]
   counts = np.stack(
-    [np.bincount(own, minlength=private.num_classes) for own in labels]
+    [np.bincount(each, minlength=private.num_classes) for each in labels]
   )
-  if images_per_class > counts.min():
+  if of_each > counts.min():
     model, label = np.unravel_index(counts.argmin(), counts.shape)
     where = f"model {model}" if kind == "private" else "initial_source"
     raise UserError(
-      f"images_per_class={images_per_class}: must be at most {counts.min()},"
+      f"images_per_class={of_each}: must be at most {counts.min()},"
       f" what class {label} has in {where}"
     )
 

@@ -1,28 +1,25 @@
-"""Settings of data-set distillation."""
+"""Settings of data-set distillation.
+
+In a config all of them stand side by side. They are three parts: what every
+method reads, and what only one of two kinds of methods does: those that match
+batches in random networks, and those that follow experts.
+"""
 
 import dataclasses
 from typing import Any
 
+from syndata_jax import validate
 from syndata_jax.errors import UserError
-from syndata_jax.paradigms.distillation.augmentation import parse
-from syndata_jax.paradigms.distillation.initialisation import KINDS
+from syndata_jax.paradigms.distillation import methods, siamese
 
-METHODS = ("datm", "dc", "dm", "dsa", "mtt", "tesla")
-TRAJECTORY_METHODS = ("datm", "mtt", "tesla")
-
-_AUGMENTATION = "color_crop_cutout_flip_scale_rotate"
+KINDS = ("noise", "outside", "private")
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
-  """How the images are made, and how many.
-
-  Of the trajectory methods (datm, mtt, tesla): the fields from `num_experts`
-  on. Values that differ from set to set have no default that fits: see the
-  configs.
+class ImageOptions:
+  """The images: how many, where they begin, how they move.
 
   Attributes:
-    method: one of `METHODS`.
     images_per_class: synthetic images of each class.
     initialisation: "private" images, "noise" (normal, in the space that the
       network reads), or "outside": public images of the same classes.
@@ -37,11 +34,46 @@ class Options:
     augment_final: whether the final training uses them too.
     iterations: updates of the synthetic images.
     image_learning_rate: of plain SGD with momentum 0.5.
-    real_batch: private images of each class in an update (dc, dm, dsa).
-    outer_steps: updates of the images for each random network (dc, dsa).
-    inner_epochs: of that network on the images between them (dc, dsa).
     distill_model: the network that distils; not the one that is audited.
     distill_model_options: its options.
+  """
+
+  images_per_class: int = 10
+  initialisation: str = "private"
+  initial_source: str = "photographs"
+  initial_dir: str = ""
+  force_canaries: bool = False
+  whiten: bool = False
+  augmentation: str = "color_crop_cutout_flip_scale_rotate"
+  augment_final: bool = True
+  iterations: int = 1000
+  image_learning_rate: float = 1.0
+  distill_model: str = "convnet"
+  distill_model_options: dict[str, Any] = dataclasses.field(
+    default_factory=dict
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class MatchingOptions:
+  """Of the methods that match batches in random networks: dc, dm, dsa.
+
+  Attributes:
+    real_batch: private images of each class in an update.
+    outer_steps: updates of the images for each random network (dc, dsa).
+    inner_epochs: of that network on the images between them (dc, dsa).
+  """
+
+  real_batch: int = 256
+  outer_steps: int = 10
+  inner_epochs: int = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class ExpertOptions:
+  """Of the methods that follow experts: datm, mtt, tesla.
+
+  Attributes:
     num_experts: networks trained on each model's private data.
     expert_epochs: of each.
     expert_batch: examples a step.
@@ -63,24 +95,6 @@ class Options:
     threshold: iterations with a larger loss change nothing; 0 for none.
   """
 
-  method: str = "dm"
-  images_per_class: int = 10
-  initialisation: str = "private"
-  initial_source: str = "photographs"
-  initial_dir: str = ""
-  force_canaries: bool = False
-  whiten: bool = False
-  augmentation: str = _AUGMENTATION
-  augment_final: bool = True
-  iterations: int = 1000
-  image_learning_rate: float = 1.0
-  real_batch: int = 256
-  outer_steps: int = 10
-  inner_epochs: int = 50
-  distill_model: str = "convnet"
-  distill_model_options: dict[str, Any] = dataclasses.field(
-    default_factory=dict
-  )
   num_experts: int = 100
   expert_epochs: int = 50
   expert_batch: int = 256
@@ -99,75 +113,106 @@ class Options:
   label_learning_rate: float = 0.0
   threshold: float = 0.0
 
-  def __post_init__(self):
-    _one_of("method", self.method, METHODS)
-    _one_of("initialisation", self.initialisation, KINDS)
-    parse(self.augmentation)
-    if self.force_canaries and self.initialisation != "private":
-      raise UserError(
-        f"force_canaries=True: needs initialisation='private', not"
-        f" {self.initialisation!r}"
-      )
-    for field in _POSITIVE:
-      if getattr(self, field) <= 0:
-        raise UserError(
-          f"{field}={getattr(self, field)}: must be greater than 0"
-        )
-    for field in _NOT_NEGATIVE:
-      if getattr(self, field) < 0:
-        raise UserError(f"{field}={getattr(self, field)}: must not be negative")
-    if self.method in TRAJECTORY_METHODS:
-      self._check_window()
+
+@dataclasses.dataclass(frozen=True)
+class Options(ExpertOptions, MatchingOptions, ImageOptions):
+  """All settings. What differs from set to set has its values in the configs.
+
+  Attributes:
+    method: one of `methods.NAMES`.
+  """
+
+  method: str = "dm"
+
+  def __post_init__(self) -> None:
+    methods.find(self.method)
+    _check_images(self)
+    _check_matching(self)
+    _check_experts(self)
+    if self.follows_experts:
+      _check_window(self)
     elif self.label_learning_rate:
       raise UserError(
         f"label_learning_rate={self.label_learning_rate:g}: must be 0 under"
         f" {self.method}, which has hard labels"
       )
 
-  def _check_window(self) -> None:
-    """Refuses starts from which an expert cannot be followed to its target."""
-    latest = self.expert_epochs - self.target_epochs + 1
-    if not self.min_start < self.max_start <= latest:
-      raise UserError(
-        f"min_start={self.min_start}, max_start={self.max_start}: starts must"
-        f" be at least one and lie in [0, {latest}), since experts of"
-        f" {self.expert_epochs} epochs are followed for {self.target_epochs}"
-      )
-    if self.early_start and not (
-      self.min_start < self.early_start <= self.max_start
-    ):
-      raise UserError(
-        f"early_start={self.early_start}: must be 0 or in"
-        f" ({self.min_start}, {self.max_start}]"
-      )
+  @property
+  def follows_experts(self) -> bool:
+    """Whether the method is one of those that follow experts."""
+    return methods.find(self.method).follows_experts
+
+  @property
+  def unread(self) -> frozenset[str]:
+    """Settings that the method does not read.
+
+    A config file may hold them, for it can serve several methods. They decide
+    nothing, so they are no part of a run's identity; who gives one on the
+    command line is mistaken and is told so.
+    """
+    method = methods.find(self.method)
+    part = MatchingOptions if method.follows_experts else ExpertOptions
+    fields = {field.name for field in dataclasses.fields(part)}
+    return frozenset(fields.union(method.unread))
 
 
-_POSITIVE = (
-  "images_per_class",
-  "iterations",
-  "image_learning_rate",
-  "real_batch",
-  "outer_steps",
-  "num_experts",
-  "expert_epochs",
-  "expert_batch",
-  "expert_learning_rate",
-  "inner_steps",
-  "target_epochs",
-  "learning_rate_start",
-)
-_NOT_NEGATIVE = (
-  "inner_epochs",
-  "sharpness",
-  "min_start",
-  "expansion_end",
-  "synthetic_batch",
-  "learning_rate_rate",
-  "label_learning_rate",
-  "threshold",
-)
+def _check_images(options: ImageOptions) -> None:
+  validate.one_of(KINDS, initialisation=options.initialisation)
+  siamese.parse(options.augmentation)
+  if options.force_canaries and options.initialisation != "private":
+    raise UserError(
+      "force_canaries=True: needs initialisation='private', not"
+      f" {options.initialisation!r}"
+    )
+  validate.positive(
+    images_per_class=options.images_per_class,
+    iterations=options.iterations,
+    image_learning_rate=options.image_learning_rate,
+  )
 
 
-def _one_of(field: str, value: str, allowed: tuple[str, ...]) -> None:
-  if value not in allowed:
-    raise UserError(f"{field}={value!r}: must be one of {', '.join(allowed)}")
+def _check_matching(options: MatchingOptions) -> None:
+  validate.positive(
+    real_batch=options.real_batch, outer_steps=options.outer_steps
+  )
+  validate.not_negative(inner_epochs=options.inner_epochs)
+
+
+def _check_experts(options: ExpertOptions) -> None:
+  validate.positive(
+    num_experts=options.num_experts,
+    expert_epochs=options.expert_epochs,
+    expert_batch=options.expert_batch,
+    expert_learning_rate=options.expert_learning_rate,
+    inner_steps=options.inner_steps,
+    target_epochs=options.target_epochs,
+    learning_rate_start=options.learning_rate_start,
+  )
+  validate.not_negative(
+    sharpness=options.sharpness,
+    min_start=options.min_start,
+    expansion_end=options.expansion_end,
+    synthetic_batch=options.synthetic_batch,
+    learning_rate_rate=options.learning_rate_rate,
+    label_learning_rate=options.label_learning_rate,
+    threshold=options.threshold,
+  )
+
+
+def _check_window(options: ExpertOptions) -> None:
+  """Refuses starts from which an expert cannot be followed to its target."""
+  latest = options.expert_epochs - options.target_epochs + 1
+  if not options.min_start < options.max_start <= latest:
+    raise UserError(
+      f"min_start={options.min_start}, max_start={options.max_start}: starts"
+      f" must be at least one and lie in [0, {latest}), since experts of"
+      f" {options.expert_epochs} epochs are followed for"
+      f" {options.target_epochs}"
+    )
+  if options.early_start and not (
+    options.min_start < options.early_start <= options.max_start
+  ):
+    raise UserError(
+      f"early_start={options.early_start}: must be 0 or in"
+      f" ({options.min_start}, {options.max_start}]"
+    )

@@ -14,9 +14,12 @@ from syndata_jax.ensemble import Engine
 from syndata_jax.errors import UserError
 from syndata_jax.keys import stream
 from syndata_jax.paradigms.distillation import whitening
-from syndata_jax.paradigms.distillation.augmentation import augment, parse
 from syndata_jax.paradigms.distillation.options import Options
-from syndata_jax.paradigms.distillation.synthetic import Distilled
+from syndata_jax.paradigms.distillation.siamese import augment, parse
+from syndata_jax.paradigms.distillation.synthetic import (
+  DistillationState,
+  Synthetic,
+)
 
 
 class Network(NamedTuple):
@@ -28,12 +31,16 @@ class Network(NamedTuple):
 
 
 class Shadow(NamedTuple):
-  """What belongs to one shadow model."""
+  """What the set of one shadow model is made from, beside the pool.
 
-  key: jax.Array
-  by_class: jax.Array  # i32[K,n], rows of the pool; filled up with its first
-  counts: jax.Array  # i32[K], how many of them count
-  whitening: whitening.Whitening | None  # of one model
+  `ensemble.Own` is what a network learns from: here no network is trained.
+  """
+
+  key: jax.Array  # all draws of its distillation come from here
+  by_class: Any  # i32[K,n], its rows of the pool; filled up with its first
+  counts: Any  # i32[K], how many of them count
+  whitening: whitening.Whitening | None
+  begin: Synthetic  # the set before the first iteration
 
 
 class Setup(NamedTuple):
@@ -57,13 +64,13 @@ class Setup(NamedTuple):
 
   @property
   def operations(self) -> tuple[str, ...]:
-    """Those of the siamese augmentation."""
+    """Operations of the siamese augmentation."""
     return parse(self.options.augmentation)
 
   def read(
     self, images: jax.Array, by: whitening.Whitening | None
   ) -> jax.Array:
-    """u8[...,H,W,C] -> f32, normalised, or whitened for one model."""
+    """u8[...,H,W,C] -> f32, normalised, or whitened by one model's map."""
     if by is None:
       return self.engine._replace(dtype=jnp.dtype("float32")).normalise(images)
     return whitening.whiten(images, by)
@@ -75,13 +82,17 @@ class Setup(NamedTuple):
     return ravel_pytree(blank)[1]
 
   def vary(self, key: jax.Array, images: jax.Array) -> jax.Array:
-    """Each image with an augmentation of its own parameters."""
-    corners = self.options.method in ("datm", "mtt", "tesla")
-    return augment(key, images, self.operations, False, corners)
+    """Each image with an augmentation of its own parameters.
+
+    As in the training of experts and of networks that are to follow them:
+    MTT's code has the corners of the image aligned while it is rotated.
+    """
+    return augment(key, images, self.operations, False, align_corners=True)
 
 
-# (state, key of the iteration, shadow, pool, what was fed) -> (state, loss)
-Step = Callable[..., tuple[Distilled, jax.Array]]
+# (state, key of the iteration, shadow, pool, segment of an expert or None)
+#   -> (state, loss)
+Step = Callable[..., tuple[DistillationState, jax.Array]]
 
 
 def make_network(
@@ -91,6 +102,13 @@ def make_network(
   lowering: str = "auto",
 ) -> Network:
   """The network of `distill_model`.
+
+  Args:
+    options: its name and its own options.
+    image_shape: (H, W, C).
+    num_classes: K.
+    lowering: how the convolution of many models is computed, unless its
+      options say.
 
   Raises:
     UserError: no such network, or one with batch norm, whose running
@@ -117,25 +135,14 @@ def from_module(model: nn.Module, image_shape: tuple[int, int, int]) -> Network:
   """A module without batch norm as pure functions."""
   blank = jnp.zeros((1, *image_shape))
 
+  def init(key: jax.Array) -> Any:
+    return model.init(stream(key, "init"), blank, False)["params"]
+
   def logits(params: Any, images: jax.Array) -> jax.Array:
-    found: Any = model.apply({"params": params}, images, True)
-    return found
+    answer: Any = model.apply({"params": params}, images, True)
+    return answer
 
-  return Network(
-    init=lambda key: model.init(stream(key, "init"), blank, False)["params"],
-    logits=logits,
-    embed=lambda params, images: models.outputs(
-      model, {"params": params}, images
-    )[0],
-  )
+  def embed(params: Any, images: jax.Array) -> jax.Array:
+    return models.outputs(model, {"params": params}, images)[0]
 
-
-def fresh_network(setup: Setup, key: jax.Array, state: Distilled) -> Any:
-  """Parameters of a new random network.
-
-  Constants made inside a program that is split over devices count as shared,
-  and gradients by them would be summed over devices; added to a number of the
-  model's own they are its own.
-  """
-  own = jnp.zeros_like(state.synthetic.learning_rate)
-  return jax.tree.map(lambda p: p + own, setup.network.init(key))
+  return Network(init, logits, embed)

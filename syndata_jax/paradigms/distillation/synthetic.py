@@ -17,7 +17,7 @@ class Synthetic(NamedTuple):
   learning_rate: Any  # f32[], of training on them
 
 
-class Distilled(NamedTuple):
+class DistillationState(NamedTuple):
   """One model's distillation under way."""
 
   iteration: jax.Array  # i32[], those done
@@ -26,35 +26,38 @@ class Distilled(NamedTuple):
 
 
 def rule(options: Options, soft: bool) -> optax.GradientTransformation:
-  """SGD with momentum for each part; a part that is not learned stays."""
-  by_trajectory = options.method in ("datm", "mtt", "tesla")
-  images = optax.sgd(options.image_learning_rate, momentum=0.5)
-  rate = optax.sgd(options.learning_rate_rate, momentum=0.5)
-  labels = optax.sgd(options.label_learning_rate, momentum=0.9)
+  """SGD with momentum for each part; a part that is not learned stays.
+
+  Args:
+    options: learning rates, and whether that of the networks is learned.
+    soft: whether labels are logits, and learned.
+  """
   return optax.multi_transform(
     {
-      "images": images,
-      "rate": rate,
-      "labels": labels,
+      "images": optax.sgd(options.image_learning_rate, momentum=0.5),
+      "rate": optax.sgd(options.learning_rate_rate, momentum=0.5),
+      "labels": optax.sgd(options.label_learning_rate, momentum=0.9),
       "fixed": optax.set_to_zero(),
     },
     Synthetic(
       "images",
       "labels" if soft else "fixed",
-      "rate" if by_trajectory else "fixed",
+      "rate" if options.follows_experts else "fixed",
     ),
   )
 
 
 def descend(
-  optimizer: optax.GradientTransformation, state: Distilled, gradient: Synthetic
-) -> Distilled:
+  optimizer: optax.GradientTransformation,
+  state: DistillationState,
+  gradient: Synthetic,
+) -> DistillationState:
   """One update of the set; `gradient` is zero where nothing is learned."""
   update, momentum = optimizer.update(
     gradient, state.optimizer, state.synthetic
   )
   changed = optax.apply_updates(state.synthetic, update)
-  return Distilled(state.iteration, changed, momentum)
+  return DistillationState(state.iteration, changed, momentum)
 
 
 def along_images(synthetic: Synthetic, gradient: jax.Array) -> Synthetic:

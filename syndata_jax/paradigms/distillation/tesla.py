@@ -15,13 +15,14 @@ import optax
 from jax import lax
 
 from syndata_jax.paradigms.distillation import mtt
-from syndata_jax.paradigms.distillation.setup import Setup, Step
-from syndata_jax.paradigms.distillation.synthetic import Synthetic
-from syndata_jax.paradigms.distillation.trajectory import (
+from syndata_jax.paradigms.distillation.methods import Method
+from syndata_jax.paradigms.distillation.mtt import (
   Apply,
   Augment,
   inner_gradient,
 )
+from syndata_jax.paradigms.distillation.setup import Setup, Step
+from syndata_jax.paradigms.distillation.synthetic import Synthetic
 
 
 def tesla_gradient(
@@ -39,7 +40,7 @@ def tesla_gradient(
   Neither keeps anything of a step, so memory does not depend on T.
 
   Args:
-    apply_fn: as all others those of `trajectory_loss`.
+    apply_fn: as all others those of `mtt.trajectory_loss`.
     start: parameters.
     target: parameters.
     synthetic: images, labels and learning rate.
@@ -51,35 +52,44 @@ def tesla_gradient(
   """
   rate, tree = synthetic.learning_rate, optax.tree
   step = inner_gradient(apply_fn, augment)
-  given = jnp.arange(batches.shape[0]), batches
+  numbered_batches = jnp.arange(batches.shape[0]), batches
   soft = jnp.issubdtype(synthetic.labels.dtype, jnp.floating)
 
-  def forward(carry, given):
+  def forward(
+    carry: tuple[Any, Any], numbered: tuple[jax.Array, jax.Array]
+  ) -> tuple[tuple[Any, Any], None]:
     params, total = carry
-    found = step(params, synthetic.images, synthetic.labels, *given)
-    return (tree.add_scale(params, -rate, found), tree.add(total, found)), None
+    gradients = step(params, synthetic.images, synthetic.labels, *numbered)
+    params = tree.add_scale(params, -rate, gradients)
+    return (params, tree.add(total, gradients)), None
 
-  carry = start, tree.zeros_like(start)
-  (end, total), _ = lax.scan(forward, carry, given)
+  (end, total), _ = lax.scan(
+    forward, (start, tree.zeros_like(start)), numbered_batches
+  )
   missed = tree.sub(end, target)
   scale = tree.norm(tree.sub(start, target), squared=True)
   # end = start - lr * G: the distance by the gradient of any step.
   weight = tree.scale(-2 * rate / scale, missed)
 
-  def backward(carry, given):
+  def backward(
+    carry: tuple[Any, Any], numbered: tuple[jax.Array, jax.Array]
+  ) -> tuple[tuple[Any, Any], None]:
     params, sums = carry
 
-    def gradient(images, labels):
-      return step(params, images, labels if soft else synthetic.labels, *given)
+    def gradient(images: jax.Array, labels: jax.Array | None) -> Any:
+      return step(
+        params, images, labels if soft else synthetic.labels, *numbered
+      )
 
     labels = synthetic.labels if soft else None
-    found, pull = jax.vjp(gradient, synthetic.images, labels)
+    gradients, pull = jax.vjp(gradient, synthetic.images, labels)
     sums = tree.add(sums, pull(weight))
-    return (tree.add_scale(params, -rate, found), sums), None
+    return (tree.add_scale(params, -rate, gradients), sums), None
 
   images, labels = tree.zeros_like(tuple(synthetic[:2]))
-  carry = start, (images, labels if soft else None)
-  (_, (images, by_label)), _ = lax.scan(backward, carry, given)
+  (_, (images, by_label)), _ = lax.scan(
+    backward, (start, (images, labels if soft else None)), numbered_batches
+  )
   by_rate = -2 * tree.vdot(total, missed) / scale
   loss = tree.norm(missed, squared=True) / scale
   return loss, Synthetic(images, by_label if soft else labels, by_rate)
@@ -88,3 +98,6 @@ def tesla_gradient(
 def make(setup: Setup) -> Step:
   """The step of MTT along `tesla_gradient`."""
   return mtt.make(setup, tesla_gradient)
+
+
+METHOD = Method(make, follows_experts=True)

@@ -5,60 +5,82 @@ U (S + 0.1)^(-1/2) U^T of the covariance U S U^T. Sources: Krizhevsky (2009),
 appendix A; as used by Cazenavette et al., arXiv 2203.11932, section 4.
 """
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import lax
 
-from syndata_jax.data.training_set import Whitening
-from syndata_jax.ensemble import Layout
-from syndata_jax.ensemble.predict import batch_size
-from syndata_jax.paradigms.interface import Private
+from syndata_jax.data.training_set import Private
+from syndata_jax.ensemble import Layout, filled
+from syndata_jax.ensemble.predict import images_at_once
 
 _REGULARISER = 0.1
+
+
+class Whitening(NamedTuple):
+  """A linear map of flattened pixels in [0, 1]: (x - mean) @ matrix.
+
+  Those of all models have leaves [M,...].
+  """
+
+  mean: Any  # f32[D], D = H*W*C
+  matrix: Any  # f32[D,D], symmetric
+
+
+def to_released(whitening: Whitening | None) -> dict[str, Any]:
+  """Its part of `TrainingSet.released`: `whitening.mean`, `whitening.matrix`.
+
+  Without a whitening it has no part there.
+  """
+  return {} if whitening is None else {"whitening": whitening._asdict()}
+
+
+def from_released(released: dict[str, Any] | None) -> Whitening | None:
+  """The inverse of `to_released`."""
+  arrays = (released or {}).get("whitening")
+  return None if arrays is None else Whitening(**arrays)
 
 
 def fit(layout: Layout, private: Private) -> Whitening:
   """The whitening of every model, mean f32[M,D] and matrix f32[M,D,D]."""
   count = private.members.shape[1]
+  size = int(np.prod(private.images.shape[1:]))
+  batch = images_at_once(count)
+  steps = -(-count // batch)
+  # Sums, not one result an example: what fills the last batch counts nothing.
+  counts = (np.arange(steps * batch) < count).reshape(steps, batch, 1)
 
-  def of_one(members: jax.Array, data: None, images: jax.Array) -> Whitening:
-    del data
-    batch = batch_size(count)
-    places = jnp.arange(-(-count // batch) * batch)
-    rows = members[places % count].reshape(-1, batch)
-    valid = (places < count).reshape(-1, batch, 1)
+  def of_one(members: jax.Array, images: jax.Array) -> Whitening:
+    batches = filled(members, batch, steps), jnp.asarray(counts)
 
-    def moments(of, start):
-      def add(total, part):
-        index, counted = part
-        return total + of(jnp.where(counted, _flat(images[index]), 0)), None
+    def total(of_batch: Callable, start: jax.Array) -> jax.Array:
+      def add(
+        sums: jax.Array, rows_and_counts: tuple[jax.Array, jax.Array]
+      ) -> tuple[jax.Array, None]:
+        rows, counted = rows_and_counts
+        pixels = jnp.where(counted, _flat(images[rows]), 0)
+        return sums + of_batch(pixels), None
 
-      return lax.scan(add, start, (rows, valid))[0]
+      return lax.scan(add, start, batches)[0]
 
-    # Derived from the rows: constants would count as shared by all devices.
-    zero = jnp.zeros_like(_flat(images[members[:1]]))[0]
-    mean = moments(lambda x: x.sum(0), zero) / count
-    square = lambda x: x.T @ x
-    products = moments(square, zero[:, None] + zero)
+    mean = total(lambda x: x.sum(0), jnp.zeros(size)) / count
+    products = total(lambda x: x.T @ x, jnp.zeros((size, size)))
     covariance = (products - count * mean[:, None] * mean) / (count - 1)
     values, vectors = jnp.linalg.eigh(covariance)
     scale = 1 / jnp.sqrt(jnp.maximum(values, 0) + _REGULARISER)
     return Whitening(mean, (vectors * scale) @ vectors.T)
 
-  found = layout.compile(of_one)(
-    layout.place(private.members),
-    None,
-    layout.replicate(jnp.asarray(private.images)),
-  )
-  return layout.gather(found)
+  return layout.map(of_one, private.members, private.images)
 
 
-def whiten(images: jax.Array, by: Whitening) -> jax.Array:
+def whiten(images: jax.Array, whitening: Whitening) -> jax.Array:
   """u8[...,H,W,C] -> f32 of the same shape, by one model's whitening."""
-  flat = (_flat(images, images.ndim - 3) - by.mean) @ by.matrix
-  return flat.reshape(images.shape)
+  flat = _flat(images, images.ndim - 3) - whitening.mean
+  return (flat @ whitening.matrix).reshape(images.shape)
 
 
 def _flat(images: jax.Array, leading: int = 1) -> jax.Array:
@@ -84,9 +106,11 @@ class Whitened(nn.Module):
     return self.network(flat.reshape(x.shape).astype(x.dtype), train)
 
 
-def released(by: Whitening, params, batch_stats):
-  """Trained variables as those of `Whitened`; leaves [M,...]."""
-  stats = {"mean": np.asarray(by.mean), "matrix": np.asarray(by.matrix)}
+def variables(
+  whitening: Whitening, params: Any, batch_stats: Any
+) -> dict[str, Any]:
+  """What `Whitened` takes, of what its network takes; leaves [M,...]."""
+  stats = whitening._asdict()
   if batch_stats:
     stats["network"] = batch_stats
-  return {"network": params}, stats
+  return {"params": {"network": params}, "batch_stats": stats}

@@ -4,12 +4,22 @@ Two models, each on 1,337 scans of which 100 are mislabelled, and ten images of
 a class.
 """
 
+import pathlib
+import tempfile
+
 import jax
 import jax.numpy as jnp
 import pytest
 
 from syndata_jax import data, models, paradigms
-from syndata_jax.ensemble import Engine, Recipe, make_layout, predict
+from syndata_jax.data.training_set import enter
+from syndata_jax.ensemble import (
+  Engine,
+  Recipe,
+  Workspace,
+  make_layout,
+  predict,
+)
 from syndata_jax.paradigms.distillation import METHODS, Options
 
 KEY = jax.random.key(3)
@@ -77,8 +87,16 @@ class Digits:
     paradigm = paradigms.create(
       "distillation", self.engine, options, self.private
     )
-    state = paradigm.learn(KEY, paradigm.synthesize(KEY, self.private))
-    logits = predict(paradigm.engine, state, self.source.test_images)
+    with tempfile.TemporaryDirectory() as folder:
+      workspace = Workspace(pathlib.Path(folder))
+      training_set = enter(
+        paradigm.synthesize(KEY, self.private, workspace), self.private
+      )
+      state = workspace.train(
+        "ensemble", self.engine.layout, paradigm.learner, KEY, training_set
+      )
+    variables = paradigm.learner(training_set).release(state)
+    logits = predict(paradigm.queried, variables, self.source.test_images)
     return (logits.argmax(-1) == self.source.test_labels).mean(axis=1)
 
 

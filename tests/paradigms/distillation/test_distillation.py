@@ -1,18 +1,27 @@
 """The whole paradigm, every method, on small data and on digits."""
 
 import dataclasses
+import pathlib
+import tempfile
 
-import ensembles
+import small as ensembles
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from syndata_jax import data, models, paradigms
-from syndata_jax.ensemble import Round, Workspace, predict
+from syndata_jax.data.training_set import enter, named_leaves
+from syndata_jax.ensemble import Round, Workspace, predict, repeat, training
 from syndata_jax.errors import UserError
-from syndata_jax.paradigms.distillation import METHODS, Options, datm, whitening
+from syndata_jax.paradigms.distillation import (
+  METHODS,
+  Options,
+  private_batches,
+  whitening,
+)
 from syndata_jax.paradigms.distillation.experts import _gradient
+from syndata_jax.paradigms.distillation.segments import latest_start
 
 KEY = jax.random.key(3)
 TRAJECTORIES = ("datm", "mtt", "tesla")
@@ -41,7 +50,18 @@ def options(method, **fields):
   if method == "datm":
     chosen |= {"label_learning_rate": 1.0, "sharpness": 0.1}
     chosen |= {"early_start": 1, "expansion_end": 4}
+  if method == "tesla":
+    chosen |= {"whiten": True}
   return Options(method=method, **chosen | fields)
+
+
+def unread_changed(chosen):
+  """Every number that the method does not read, but the one that is refused."""
+  numbers = {
+    name: 2 * getattr(chosen, name) + 1
+    for name in chosen.unread - {"experts", "label_learning_rate"}
+  }
+  return dataclasses.replace(chosen, **numbers)
 
 
 def drawn():
@@ -50,22 +70,32 @@ def drawn():
 
 def engine(devices=1):
   network = models.create("convnet", ensembles.CLASSES, width=2, depth=1)
-  found = ensembles.engine(2, devices=jax.devices()[:devices])
-  return found._replace(model=network)
+  tools = ensembles.engine(2, devices=jax.devices()[:devices])
+  return tools._replace(model=network)
 
 
 def synthesize(private, chosen, devices=1, workspace=None):
   paradigm = paradigms.create("distillation", engine(devices), chosen, private)
-  return paradigm.synthesize(KEY, private, workspace or Workspace())
+  with tempfile.TemporaryDirectory() as folder:
+    workspace = workspace or Workspace(pathlib.Path(folder))
+    training_set = paradigm.synthesize(KEY, private, workspace)
+  return enter(training_set, private)
+
+
+def learn(paradigm, training_set):
+  """The variables that are queried."""
+  learner = paradigm.learner(training_set)
+  rounds = training(learner, KEY, training_set)
+  return learner.release(repeat(engine().layout, rounds))
 
 
 def of_model(training_set, model):
-  """What one model is given: images, labels, rate, rows."""
-  rows = training_set.members[model]
-  optional = [training_set.learning_rate, training_set.chosen]
-  return [training_set.images[rows], training_set.labels[rows]] + [
-    None if part is None else part[model] for part in optional
-  ]
+  """What one model is given, by name."""
+  released = named_leaves(training_set.released or {})
+  parts = dict(released, images=training_set.images, labels=training_set.labels)
+  if training_set.chosen is not None:
+    parts["chosen"] = training_set.chosen
+  return {name: part[model] for name, part in parts.items()}
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -73,17 +103,26 @@ def test_sets_are_blind_to_other_models_and_to_the_devices(method):
   """Other images of the rows of model 0 alone move nothing of model 1.
 
   The second time every model has a device of its own: constants that devices
-  share would mix the gradients of the models.
+  share would mix the gradients of the models. Settings that the method does
+  not read are others, too.
   """
   private, chosen = drawn(), options(method)
   before = synthesize(private, chosen)
-  assert before.images.shape == (12, *ensembles.SHAPE)
+  assert before.images.shape == (2, 6, *ensembles.SHAPE)
   assert before.images.dtype == np.float32
-  assert before.members.tolist() == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]
-  assert (before.labels.ndim == 2) == (method == "datm")
-  if method != "datm":
-    assert before.labels.tolist() == [0, 0, 1, 1, 2, 2] * 2
-  assert (before.learning_rate is not None) == (method in TRAJECTORIES)
+  assert before.members is None
+  if method == "datm":
+    assert before.labels.shape == (2, 6, ensembles.CLASSES)
+  else:
+    assert before.labels.tolist() == [[0, 0, 1, 1, 2, 2]] * 2
+  pixels = ensembles.SHAPE[0] * ensembles.SHAPE[1]
+  released = {n: a.shape for n, a in named_leaves(before.released or {})}
+  rate = {"learning_rate": (2,)} if method in TRAJECTORIES else {}
+  maps = {
+    "whitening.mean": (2, pixels),
+    "whitening.matrix": (2, pixels, pixels),
+  }
+  assert released == rate | (maps if chosen.whiten else {})
   begun = synthesize(
     private, dataclasses.replace(chosen, iterations=1, image_learning_rate=1e-9)
   )
@@ -91,11 +130,12 @@ def test_sets_are_blind_to_other_models_and_to_the_devices(method):
 
   exclusive = np.setdiff1d(*private.members)
   private.images[exclusive] = 255 - private.images[exclusive]
-  after = synthesize(private, chosen, devices=2)
-  for one, two in zip(of_model(before, 1), of_model(after, 1), strict=True):
-    if one is not None:
-      np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-4)
-  assert abs(after.images[:6] - before.images[:6]).max() > 1e-2
+  after = synthesize(private, unread_changed(chosen), devices=2)
+  one, two = of_model(before, 1), of_model(after, 1)
+  assert one.keys() == two.keys()
+  for name in one:
+    np.testing.assert_allclose(one[name], two[name], rtol=1e-4, atol=1e-4)
+  assert abs(after.images[0] - before.images[0]).max() > 1e-2
 
 
 @pytest.mark.parametrize("method", ["dm", "mtt"])
@@ -125,7 +165,7 @@ def test_private_images_to_begin_with_are_recorded():
   chosen = options("dm", iterations=1, image_learning_rate=1e-12)
   found = synthesize(private, chosen)
   want = (private.images[found.chosen] / 255.0 - 0.5) / 0.25
-  np.testing.assert_allclose(found.images.reshape(want.shape), want, atol=1e-5)
+  np.testing.assert_allclose(found.images, want, atol=1e-5)
   for own, rows in zip(private.members, found.chosen, strict=True):
     assert set(rows) <= set(own)
     assert private.labels[rows].tolist() == [0, 0, 1, 1, 2, 2]
@@ -147,38 +187,54 @@ def test_whitening_is_fitted_on_each_models_own_members():
     np.testing.assert_allclose(found.matrix[model], want, atol=1e-3)
 
 
+def test_whitened_images_can_be_shown():
+  """They begin at private images, and hardly move."""
+  private = drawn()
+  chosen = options("dm", whiten=True, iterations=1, image_learning_rate=1e-12)
+  training_set = synthesize(private, chosen)
+  want = private.images[training_set.chosen] / 255.0
+  paradigm = paradigms.create("distillation", engine(), chosen, private)
+  for model in range(2):
+    shown = paradigm.pixels(training_set, model)
+    np.testing.assert_allclose(shown, want[model], atol=1e-4)
+    assert abs(training_set.images[model] - want[model]).max() > 0.1
+
+
 def test_queries_go_through_the_whitening_that_was_released():
   private = drawn()
   chosen = options("dm", whiten=True)
   paradigm = paradigms.create("distillation", engine(), chosen, private)
-  training_set = paradigm.synthesize(KEY, private)
-  state = paradigm.learn(KEY, training_set)
-  logits = predict(paradigm.engine, state, private.images[:4])
-  network, by = engine().model, training_set.whitening
+  training_set = synthesize(private, chosen)
+  variables = learn(paradigm, training_set)
+  logits = predict(paradigm.queried, variables, private.images[:4])
+  network, released = engine().model, training_set.released["whitening"]
   for model in range(2):
-    flat = private.images[:4].reshape(4, -1) / 255.0 - by.mean[model]
-    images = (flat @ by.matrix[model]).reshape(4, *ensembles.SHAPE)
-    params = jax.tree.map(lambda p, m=model: p[m], state.params["network"])
+    flat = private.images[:4].reshape(4, -1) / 255.0 - released["mean"][model]
+    images = (flat @ released["matrix"][model]).reshape(4, *ensembles.SHAPE)
+    params = jax.tree.map(
+      lambda p, m=model: p[m], variables["params"]["network"]
+    )
     want = network.apply({"params": params}, jnp.asarray(images, jnp.float32))
     np.testing.assert_allclose(logits[model], want, atol=1e-4)
 
 
 def test_the_released_rate_takes_the_place_of_the_recipes():
   private = drawn()
-  paradigm = paradigms.create(
-    "distillation", engine(), options("dm", augment_final=False), private
-  )
-  plain = paradigm.synthesize(KEY, private)
-  trained = lambda found: paradigm.learn(KEY, found).params
+  chosen = options("dm", augment_final=False)
+  paradigm = paradigms.create("distillation", engine(), chosen, private)
+  plain = synthesize(private, chosen)
+  assert plain.released is None
+  trained = lambda given: learn(paradigm, given)["params"]
+  at = lambda rate: plain._replace(released={"learning_rate": rate})
   same = np.full(2, engine().recipe.learning_rate, np.float32)
   for one, two in zip(
     jax.tree.leaves(trained(plain)),
-    jax.tree.leaves(trained(plain._replace(learning_rate=same))),
+    jax.tree.leaves(trained(at(same))),
     strict=True,
   ):
     np.testing.assert_allclose(one, two, atol=1e-6)
-  none = trained(plain._replace(learning_rate=np.zeros(2, np.float32)))
-  moved = trained(plain._replace(learning_rate=same))
+  none = trained(at(np.zeros(2, np.float32)))
+  moved = trained(at(same))
   assert any(
     abs(a - b).max() > 1e-3
     for a, b in zip(jax.tree.leaves(none), jax.tree.leaves(moved), strict=True)
@@ -189,10 +245,10 @@ def test_the_window_of_starts_grows_to_its_end():
   chosen = options(
     "datm", max_start=8, early_start=2, expansion_end=100, expert_epochs=20
   )
-  found = [datm.latest_start(chosen, i) for i in (0, 16, 17, 50, 99, 100, 500)]
+  found = [latest_start(chosen, i) for i in (0, 16, 17, 50, 99, 100, 500)]
   assert found == [2, 2, 3, 5, 7, 8, 8]
   fixed = dataclasses.replace(chosen, early_start=0)
-  assert datm.latest_start(fixed, 0) == 8
+  assert latest_start(fixed, 0) == 8
 
 
 def test_sharpness_aware_step_by_its_formula():
@@ -211,18 +267,19 @@ def test_sharpness_aware_step_by_its_formula():
 
 def test_experts_of_another_run(tmp_path):
   private, chosen = drawn(), options("mtt")
-  synthesize(private, chosen, workspace=Workspace(tmp_path))
-  folder = str(tmp_path / "experts")
+  synthesize(private, chosen, workspace=Workspace(tmp_path / "first"))
+  folder = str(tmp_path / "first" / "experts")
   rounds = []
   reused = dataclasses.replace(chosen, method="tesla", experts=folder)
-  synthesize(private, reused, workspace=Workspace(on_round=rounds.append))
+  second = Workspace(tmp_path / "second", rounds.append)
+  synthesize(private, reused, workspace=second)
   assert {r.stage for r in rounds} == {"tesla"}
 
   def refused(message, private=private, **fields):
     with pytest.raises(UserError, match=message):
       synthesize(private, dataclasses.replace(reused, **fields))
 
-  refused("no experts there", experts=str(tmp_path))
+  refused("no trained networks there", experts=str(tmp_path))
   other = {"width": 3, "depth": 1}
   refused("distill_model_options is .*2.* there", distill_model_options=other)
   refused("expert_epochs is 3 there and 4 here", expert_epochs=4)
@@ -231,9 +288,12 @@ def test_experts_of_another_run(tmp_path):
   refused("data set is", private=private._replace(images=images))
   members = private.members[:, ::-1].copy()
   refused("split is", private=private._replace(members=members))
-  damaged = tmp_path / "experts" / "snapshots" / "00001" / "commit_success.txt"
-  damaged.write_text("x")
-  refused("snapshot of epoch 1 is damaged")
+  next(
+    path for path in pathlib.Path(folder, "00002").iterdir() if path.is_file()
+  ).write_text("x")
+  refused("snapshot of epoch 2 is damaged")
+  # From epoch 0 to 1: epoch 2 is not asked for.
+  synthesize(private, dataclasses.replace(reused, max_start=1))
 
 
 @pytest.mark.parametrize(
@@ -291,3 +351,24 @@ def test_public_images_must_not_be_private_ones():
   chosen = options("dm", initialisation="outside", initial_source="digits")
   with pytest.raises(UserError, match=r"initial_source=.digits.: .* private"):
     paradigms.create("distillation", engine(), chosen, private)
+
+
+def test_a_class_without_members_is_refused_and_never_filled_by_others():
+  labels = (np.arange(ensembles.POOL) % 2).astype(np.int32)
+  labels[30:] = 2
+  members = np.stack([np.arange(24), np.arange(16, 40)]).astype(np.int32)
+  # A mistake would hold row 0, which is none of the first model's here.
+  members[0] += 5
+  private = drawn()._replace(labels=labels, members=members)
+  with pytest.raises(UserError, match="method='dm': class 2 has no members in"):
+    paradigms.create(
+      "distillation", engine(), options("dm", initialisation="noise"), private
+    )
+  rows, counts = private_batches.by_class(private)
+  assert counts[0, 2] == 0
+  for own, of_class in zip(private.members, rows, strict=True):
+    assert np.isin(of_class, own).all()
+  # Who follows experts draws no batch of a class.
+  paradigms.create(
+    "distillation", engine(), options("mtt", initialisation="noise"), private
+  )

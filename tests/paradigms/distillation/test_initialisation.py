@@ -9,10 +9,10 @@ from syndata_jax.data import ClassImages
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms import Private
 from syndata_jax.paradigms.distillation.initialisation import (
-  KINDS,
   check,
   initial_images,
 )
+from syndata_jax.paradigms.distillation.options import KINDS, ImageOptions
 
 KEY = jax.random.key(3)
 POOL, OWN, CLASSES, SHAPE = 120, 80, 4, (3, 2, 1)
@@ -39,6 +39,19 @@ def private(num_models=5, canaries=(), **changes):
   return data._replace(**changes)
 
 
+def options(images_per_class, kind, forced=False):
+  return ImageOptions(
+    images_per_class=images_per_class,
+    initialisation=kind,
+    force_canaries=forced,
+  )
+
+
+def draw(data, images_per_class, kind, forced=False, key=KEY, **others):
+  chosen = options(images_per_class, kind, forced)
+  return initial_images(key, data, chosen, **others)
+
+
 def outside(of_each=9):
   """Of class k, in no order: the pixels of image j are all j."""
   order = np.random.default_rng(5).permutation(of_each * CLASSES)
@@ -55,7 +68,7 @@ def in_classes(images_per_class):
 @pytest.mark.parametrize("forced", [False, True])
 def test_private_images_are_each_models_own_by_class(forced):
   data = private(canaries=np.arange(0, POOL, 3))
-  images, rows = initial_images(KEY, data, 7, "private", forced)
+  images, rows = draw(data, 7, "private", forced)
   assert images.shape == (5, 7 * CLASSES, *SHAPE) and images.dtype == np.uint8
   assert rows.dtype == np.int32
   for own, of_model, members in zip(rows, images, data.members, strict=True):
@@ -71,7 +84,7 @@ def test_private_draws_are_uniform_and_independent():
   num_models, of_each = 600, 5
   same = np.tile(np.arange(OWN, dtype=np.int32), (num_models, 1))
   data = private(members=same)
-  rows = initial_images(KEY, data, of_each, "private").rows
+  rows = draw(data, of_each, "private")[1]
   for label in range(CLASSES):
     candidates = np.flatnonzero(LABELS[:OWN] == label)
     drawn = rows[:, label * of_each : (label + 1) * of_each]
@@ -84,7 +97,7 @@ def test_private_draws_are_uniform_and_independent():
     pairs = zip(chosen[:, ::2], chosen[:, 1::2], strict=True)
     agree = [np.corrcoef(*pair)[0, 1] for pair in pairs]
     assert abs(np.mean(agree)) < 0.06
-  other = initial_images(jax.random.key(4), data, of_each, "private").rows
+  other = draw(data, of_each, "private", key=jax.random.key(4))[1]
   assert (other != rows).any(axis=1).mean() > 0.99
 
 
@@ -97,14 +110,14 @@ def fixed(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_fewer_models_are_the_first_of_more(kind):
-  more = initial_images(KEY, private(5), 6, kind, **fixed(kind))
-  fewer = initial_images(KEY, private(2), 6, kind, **fixed(kind))
-  np.testing.assert_array_equal(fewer.images, more.images[:2])
+  more, rows_of_more = draw(private(5), 6, kind, **fixed(kind))
+  fewer, rows_of_fewer = draw(private(2), 6, kind, **fixed(kind))
+  np.testing.assert_array_equal(fewer, more[:2])
   if kind == "private":
-    np.testing.assert_array_equal(fewer.rows, more.rows[:2])
+    np.testing.assert_array_equal(rows_of_fewer, rows_of_more[:2])
   else:
-    assert fewer.rows is None
-  assert len(np.unique(more.images.reshape(5, -1), axis=0)) == 5
+    assert rows_of_fewer is None
+  assert len(np.unique(more.reshape(5, -1), axis=0)) == 5
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -122,14 +135,14 @@ def test_other_models_data_never_enter(kind, forced):
     labels=labels,
     canaries=np.setdiff1d(data.canaries, alone).astype(np.int32),
   )
-  before = initial_images(KEY, data, 6, kind, forced, **fixed(kind))
-  after = initial_images(KEY, changed, 6, kind, forced, **fixed(kind))
-  np.testing.assert_array_equal(before.images[0], after.images[0])
+  before, rows_before = draw(data, 6, kind, forced, **fixed(kind))
+  after, rows_after = draw(changed, 6, kind, forced, **fixed(kind))
+  np.testing.assert_array_equal(before[0], after[0])
   if kind == "private":
-    np.testing.assert_array_equal(before.rows[0], after.rows[0])
-    assert (before.images[1] != after.images[1]).any()
+    np.testing.assert_array_equal(rows_before[0], rows_after[0])
+    assert (before[1] != after[1]).any()
   else:
-    np.testing.assert_array_equal(before.images[1], after.images[1])
+    np.testing.assert_array_equal(before[1], after[1])
 
 
 def of_class(row, label, images_per_class):
@@ -142,8 +155,8 @@ def test_forced_canaries_take_the_first_places():
   by_label = np.split(np.argsort(LABELS, kind="stable"), CLASSES)
   canaries = np.concatenate([by_label[0][:5], by_label[1], by_label[3][:20]])
   data = private(40, canaries=canaries)
-  rows = initial_images(KEY, data, 8, "private", forced=True).rows
-  chance = initial_images(KEY, data, 8, "private").rows
+  rows = draw(data, 8, "private", forced=True)[1]
+  chance = draw(data, 8, "private")[1]
   for own, members in zip(rows, data.members, strict=True):
     for label in range(CLASSES):
       mine = set(canaries[LABELS[canaries] == label]) & set(members)
@@ -169,11 +182,11 @@ def test_forced_canaries_go_before_what_is_allowed():
   data = private(3, canaries=np.flatnonzero(LABELS == 2)[:6])
   inside = np.isin(data.members, data.canaries)
   assert inside.sum(axis=1).min() > 1
-  rows = initial_images(KEY, data, 8, "private", True, allowed=~inside).rows
+  rows = draw(data, 8, "private", True, allowed=~inside)[1]
   for own, members in zip(rows, data.members, strict=True):
     mine = set(data.canaries.tolist()) & set(members.tolist())
     assert mine <= of_class(own, 2, 8)
-  rows = initial_images(KEY, data, 8, "private", allowed=~inside).rows
+  rows = draw(data, 8, "private", allowed=~inside)[1]
   assert not np.isin(rows, data.canaries).any()
 
 
@@ -184,7 +197,7 @@ def test_only_allowed_members_unless_a_class_has_too_few():
   allowed[labels == 1] = False
   few = np.stack([np.flatnonzero(own == 1)[:3] for own in labels])
   np.put_along_axis(allowed, few, True, axis=1)
-  rows = initial_images(KEY, data, 8, "private", allowed=allowed).rows
+  rows = draw(data, 8, "private", allowed=allowed)[1]
   for m, own in enumerate(rows):
     good = set(data.members[m][allowed[m]].tolist())
     np.testing.assert_array_equal(LABELS[own], in_classes(8))
@@ -197,14 +210,14 @@ def test_only_allowed_members_unless_a_class_has_too_few():
     assert set(places[:3]) == set(data.members[m][few[m]].tolist())
     assert not set(places[3:]) & good
   everything = np.ones_like(allowed)
-  same = initial_images(KEY, data, 8, "private", allowed=everything).rows
-  plain = initial_images(KEY, data, 8, "private").rows
+  same = draw(data, 8, "private", allowed=everything)[1]
+  plain = draw(data, 8, "private")[1]
   np.testing.assert_array_equal(same, plain)
 
 
 def test_outside_images_by_class_and_different_in_each_model():
   source = outside(9)
-  images, rows = initial_images(KEY, private(), 8, "outside", outside=source)
+  images, rows = draw(private(), 8, "outside", outside=source)
   assert rows is None and images.dtype == np.uint8
   assert images.shape == (5, 8 * CLASSES, *SHAPE)
   drawn = images[:, :, 0, 0, 0]  # which image of the source
@@ -217,7 +230,7 @@ def test_outside_images_by_class_and_different_in_each_model():
 
 def test_noise_is_standard_normal_and_of_each_models_own():
   data = private(4, images=np.zeros((POOL, 12, 10, 3), np.uint8))
-  images, rows = initial_images(KEY, data, 9, "noise")
+  images, rows = draw(data, 9, "noise")
   assert rows is None and images.dtype == np.float32
   assert images.shape == (4, 9 * CLASSES, 12, 10, 3)
   for own in images:
@@ -234,48 +247,31 @@ def test_more_than_a_class_has_is_refused():
     [np.bincount(LABELS[own], minlength=CLASSES) for own in data.members]
   )
   least = int(counts.min())
-  initial_images(KEY, data, least, "private")
+  check(data, options(least, "private"))
+  draw(data, least, "private")
   model, label = np.argwhere(counts == least)[0]
   with pytest.raises(UserError) as caught:
-    initial_images(KEY, data, least + 1, "private")
+    check(data, options(least + 1, "private"))
   assert str(caught.value) == (
     f"images_per_class={least + 1}: must be at most {least}, what class"
     f" {label} has in model {model}"
   )
-  initial_images(KEY, data, least + 1, "noise")
+  check(data, options(least + 1, "noise"))
+  draw(data, least + 1, "noise")
 
   source = outside(9)
   labels = source.labels.copy()
   labels[np.flatnonzero(labels == 2)[:2]] = 1
   source = source._replace(labels=labels)
-  initial_images(KEY, data, 7, "outside", outside=source)
+  check(data, options(7, "outside"), source)
+  draw(data, 7, "outside", outside=source)
   with pytest.raises(UserError) as caught:
-    initial_images(KEY, data, 8, "outside", outside=source)
+    check(data, options(8, "outside"), source)
   assert str(caught.value) == (
     "images_per_class=8: must be at most 7, what class 2 has in initial_source"
   )
-
-
-@pytest.mark.parametrize(
-  ("arguments", "message"),
-  [
-    ((0, "noise"), "images_per_class=0: must be at least 1"),
-    (
-      (1, "real"),
-      "initialisation='real': must be one of noise, outside, private",
-    ),
-    (
-      (1, "outside"),
-      "initialisation='outside': needs images of initial_source",
-    ),
-    *(
-      ((1, kind, True), "force_canaries=True: needs initialisation='private'")
-      for kind in ("noise", "outside")
-    ),
-  ],
-)
-def test_what_cannot_be_drawn_is_refused_before(arguments, message):
-  for refuse in (check, lambda *given: initial_images(KEY, *given)):
-    with pytest.raises(UserError) as caught:
-      refuse(private(), *arguments)
-    assert str(caught.value) == message
+  with pytest.raises(UserError) as caught:
+    check(data, options(1, "outside"))
+  assert str(caught.value) == (
+    "initialisation='outside': needs images of initial_source"
+  )

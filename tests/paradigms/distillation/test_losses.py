@@ -12,10 +12,9 @@ from syndata_jax.paradigms.distillation import (
   trajectory_loss,
 )
 from syndata_jax.paradigms.distillation.dc import gradient_distance
-from syndata_jax.paradigms.distillation.mtt import exact_gradient
+from syndata_jax.paradigms.distillation.mtt import exact_gradient, inner_batches
 from syndata_jax.paradigms.distillation.synthetic import Synthetic
 from syndata_jax.paradigms.distillation.tesla import tesla_gradient
-from syndata_jax.paradigms.distillation.trajectory import inner_batches
 
 PIXELS, HIDDEN, CLASSES, SIZE = 4, 3, 3, 5
 BATCHES = np.array([[0, 3, 1], [4, 2, 2], [1, 0, 4], [3, 4, 0]])

@@ -20,6 +20,10 @@ import numpy as np
 from syndata_jax.errors import UserError
 from syndata_jax.keys import stream
 
+# (H, W, C) of an image, and what an operation draws for it.
+Shape = tuple[int, ...]
+Parameters = tuple[jax.Array, ...]
+
 OPERATIONS = ("color", "crop", "cutout", "flip", "scale", "rotate")
 
 # As in the authors' code; the first two are shares of height and width.
@@ -194,31 +198,31 @@ def _share(ratio: float, size: int) -> int:
   return int(ratio * size + 0.5)
 
 
-def _draw_color(key, shape, dtype):
+def _draw_color(key: jax.Array, shape: Shape, dtype: Any) -> Parameters:
   u = jax.random.uniform(key, (3,), dtype)
   return u[0] - 0.5, 2 * u[1], u[2] + 0.5
 
 
-def _draw_crop(key, shape, dtype):
+def _draw_crop(key: jax.Array, shape: Shape, dtype: Any) -> Parameters:
   largest = np.array([_share(_CROP, size) for size in shape[:2]])
   return tuple(jax.random.randint(key, (2,), -largest, largest + 1))
 
 
-def _draw_cutout(key, shape, dtype):
+def _draw_cutout(key: jax.Array, shape: Shape, dtype: Any) -> Parameters:
   # With an even cut the centre lies between pixels: one position more.
   ends = np.array([n + 1 - _share(_CUTOUT, n) % 2 for n in shape[:2]])
   return tuple(jax.random.randint(key, (2,), 0, ends))
 
 
-def _draw_flip(key, shape, dtype):
+def _draw_flip(key: jax.Array, shape: Shape, dtype: Any) -> Parameters:
   return (jax.random.bernoulli(key),)
 
 
-def _draw_scale(key, shape, dtype):
+def _draw_scale(key: jax.Array, shape: Shape, dtype: Any) -> Parameters:
   return tuple(jax.random.uniform(key, (2,), dtype, 1 / _SCALE, _SCALE))
 
 
-def _draw_rotate(key, shape, dtype):
+def _draw_rotate(key: jax.Array, shape: Shape, dtype: Any) -> Parameters:
   largest = np.radians(_DEGREES)
   return (jax.random.uniform(key, (), dtype, -largest, largest),)
 

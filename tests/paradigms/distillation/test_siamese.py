@@ -10,8 +10,17 @@ import pytest
 import scipy.stats
 
 from syndata_jax.errors import UserError
-from syndata_jax.paradigms.distillation import augmentation
-from syndata_jax.paradigms.distillation.augmentation import OPERATIONS
+from syndata_jax.paradigms.distillation.siamese import (
+  OPERATIONS,
+  augment,
+  color,
+  crop,
+  cutout,
+  flip,
+  parse,
+  rotate,
+  scale,
+)
 
 SHAPES = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (9, 14, 2)]
 
@@ -41,7 +50,7 @@ def positions(height, width):
 def many(name, image, siamese, count=4000):
   """One operation on an image, with as many independent draws."""
   image, key = jnp.asarray(image, jnp.float32), jax.random.key(5)
-  run = jax.jit(lambda k, x: augmentation.augment(k, x, (name,), siamese))
+  run = jax.jit(lambda k, x: augment(k, x, (name,), siamese))
   if not siamese:
     return np.asarray(run(key, jnp.broadcast_to(image, (count, *image.shape))))
   one = lambda key: run(key, image[None])[0]
@@ -59,9 +68,9 @@ def assert_uniform(values, low, high):
 
 def test_parsed_strategies():
   full = "color_crop_cutout_flip_scale_rotate"
-  assert augmentation.parse(full) == OPERATIONS
-  assert augmentation.parse("rotate_flip") == ("rotate", "flip")
-  assert augmentation.parse("") == ()
+  assert parse(full) == OPERATIONS
+  assert parse("rotate_flip") == ("rotate", "flip")
+  assert parse("") == ()
 
 
 @pytest.mark.parametrize(
@@ -69,7 +78,7 @@ def test_parsed_strategies():
 )
 def test_a_wrong_strategy_is_named(strategy):
   with pytest.raises(UserError) as error:
-    augmentation.parse(strategy)
+    parse(strategy)
   message = str(error.value)
   assert message.startswith(
     f"augmentation={strategy!r}: must be names of color"
@@ -84,7 +93,7 @@ def test_color_is_brightness_then_saturation_then_contrast(shape):
   grey = bright.mean(-1, keepdims=True)
   saturated = (bright - grey) * 1.7 + grey
   expected = (saturated - saturated.mean()) * 0.6 + saturated.mean()
-  got = in_float64(augmentation.color, image, -0.3, 1.7, 0.6)
+  got = in_float64(color, image, -0.3, 1.7, 0.6)
   np.testing.assert_allclose(got, expected, rtol=1e-12)
 
 
@@ -98,7 +107,7 @@ def test_crop_shifts_zeros_in(shape, reach):
     for y, x in np.ndindex(shape[:2]):
       if 0 <= y + dy < shape[0] and 0 <= x + dx < shape[1]:
         expected[y, x] = image[y + dy, x + dx]
-    got = in_float64(augmentation.crop, image, dy, dx)
+    got = in_float64(crop, image, dy, dx)
     np.testing.assert_array_equal(got, expected)
 
 
@@ -117,14 +126,14 @@ def cut(image, y, x):
 def test_cutout_shrinks_at_borders(shape):
   image = drawn(*shape)
   for y, x in [(0, 0), (shape[0] - 1, 3), (5, shape[1] - 1), (4, 6)]:
-    got = in_float64(augmentation.cutout, image, y, x)
+    got = in_float64(cutout, image, y, x)
     np.testing.assert_array_equal(got, cut(image, y, x))
 
 
 def test_flip_mirrors_left_and_right():
   image = drawn(5, 6, 2)
   for mirrored, expected in ((True, image[:, ::-1]), (False, image)):
-    got = in_float64(augmentation.flip, image, mirrored)
+    got = in_float64(flip, image, mirrored)
     np.testing.assert_array_equal(got, expected)
 
 
@@ -143,7 +152,7 @@ def test_scale_equals_grid_sample_of_either_kind(shape):
   image = drawn(*shape)
   for sy, sx in [(1.2, 0.84), (0.9, 1.13), (1.0, 1.0)]:
     matrix = [[sx, 0.0, 0.0], [0.0, sy, 0.0]]
-    got = in_float64(augmentation.scale, image, sy, sx)
+    got = in_float64(scale, image, sy, sx)
     for align_corners in (False, True):
       expected = resampled(image, matrix, align_corners)
       np.testing.assert_allclose(got, expected, atol=1e-12)
@@ -153,7 +162,7 @@ def test_scale_equals_grid_sample_of_either_kind(shape):
 @pytest.mark.parametrize("align_corners", [False, True])
 def test_rotate_equals_grid_sample(shape, align_corners):
   image = drawn(*shape)
-  turn = functools.partial(augmentation.rotate, align_corners=align_corners)
+  turn = functools.partial(rotate, align_corners=align_corners)
   for degrees in (15.0, -11.0, 0.0, 75.0):
     angle = np.radians(degrees)
     sin, cos = np.sin(angle), np.cos(angle)
@@ -239,9 +248,7 @@ def test_law_of_rotate(siamese):
   ("align_corners", "aspect"), [(False, 20 / 12), (True, 19 / 11)]
 )
 def test_the_square_that_is_rotated_can_be_chosen(align_corners, aspect):
-  run = jax.jit(
-    lambda k, x: augmentation.augment(k, x, ("rotate",), True, align_corners)
-  )
+  run = jax.jit(lambda k, x: augment(k, x, ("rotate",), True, align_corners))
   batch = jnp.asarray(positions(12, 20)[None], jnp.float32)
   image = np.asarray(run(jax.random.key(4), batch))[0]
   cos = image[6, 9, 0] - image[5, 9, 0]
@@ -257,7 +264,7 @@ def test_operations_are_drawn_equally_often():
   keys = jax.random.split(jax.random.key(1), 3000)
 
   def under(operations):
-    run = lambda key: augmentation.augment(key, image, operations, True)
+    run = lambda key: augment(key, image, operations, True)
     return np.asarray(jax.jit(jax.vmap(run))(keys)).reshape(len(keys), -1)
 
   alone = np.stack([under((name,)) for name in OPERATIONS], 1)
@@ -272,7 +279,7 @@ def test_operations_are_drawn_equally_often():
 def test_siamese_batches_of_any_size_are_treated_alike(name):
   real = jnp.asarray(drawn(7, 8, 8, 3), jnp.float32)
   chosen = jnp.array([4, 4, 1])
-  run = jax.jit(lambda k, x: augmentation.augment(k, x, (name,), True))
+  run = jax.jit(lambda k, x: augment(k, x, (name,), True))
   for seed in range(4):
     key = jax.random.key(seed)
     few, all_of_them = run(key, real[chosen]), run(key, real)
@@ -282,7 +289,7 @@ def test_siamese_batches_of_any_size_are_treated_alike(name):
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_otherwise_each_image_has_its_own_parameters(name):
   same = jnp.broadcast_to(jnp.asarray(drawn(8, 8, 3)), (64, 8, 8, 3))
-  run = jax.jit(lambda k, x: augmentation.augment(k, x, (name,), False))
+  run = jax.jit(lambda k, x: augment(k, x, (name,), False))
   images = run(jax.random.key(0), same)
   different = len(np.unique(np.asarray(images), axis=0))
   # Values of 64 draws: 9 crops, 81 cuts, 2 flips, or a continuum.
@@ -298,7 +305,7 @@ def test_first_and_second_gradients(name, siamese):
     @jax.jit
     def derivatives(key, images):
       def loss(images):
-        new = augmentation.augment(key, images, (name,), siamese)
+        new = augment(key, images, (name,), siamese)
         return jnp.sin(weights * new).sum()
 
       def slope(images):
@@ -335,7 +342,7 @@ def test_in_a_scan_over_steps_and_a_vmap_over_models_as_alone(
   @jax.jit
   def one(key, images):
     def loss(images):
-      new = augmentation.augment(key, images, operations, siamese)
+      new = augment(key, images, operations, siamese)
       return (new**3).sum(), new
 
     gradient, new = jax.grad(loss, has_aux=True)(images)
@@ -353,7 +360,7 @@ def test_in_a_scan_over_steps_and_a_vmap_over_models_as_alone(
 
 def test_without_operations_images_stay():
   images = jnp.asarray(drawn(2, 4, 4, 1))
-  assert augmentation.augment(jax.random.key(0), images, (), True) is images
+  assert augment(jax.random.key(0), images, (), True) is images
 
 
 @pytest.mark.parametrize("siamese", [False, True])
@@ -363,7 +370,7 @@ def test_types_are_kept(name, siamese):
     for dtype in (jnp.float32, jnp.float64):
       images = jax.ShapeDtypeStruct((3, 8, 8, 1), dtype)
       result = jax.eval_shape(
-        lambda x: augmentation.augment(jax.random.key(0), x, (name,), siamese),
+        lambda x: augment(jax.random.key(0), x, (name,), siamese),
         images,
       )
       assert result == images
