@@ -59,7 +59,18 @@ def measure(
   out: pathlib.Path,
   console: Console,
 ) -> None:
-  """Runs the suites and writes what was found into `out`."""
+  """Runs the suites, writes their results into `out`, and prints them.
+
+  Args:
+    names: of `benchmarks.SUITES`.
+    quick: whether to take fewer and smaller cases.
+    rounds: timed rounds of each contender.
+    out: an existing folder.
+    console: where to print.
+
+  Raises:
+    SystemExit: ways to train that give different models.
+  """
   program = pathlib.Path(sys.argv[0]).name
   machine = benchmarks.describe(shlex.join([program, *sys.argv[1:]]))
   done: dict[str, benchmarks.Suite] = {}
@@ -87,16 +98,24 @@ def _write(
   quick: bool,
   suites: dict[str, benchmarks.Suite],
 ) -> None:
-  found = list(suites.values())
+  """Writes all three files anew.
+
+  Args:
+    out: the folder.
+    machine: from `benchmarks.describe`.
+    quick: what the flag said.
+    suites: by name, with the cases that were run so far.
+  """
+  results = list(suites.values())
   record = {
     "quick": quick,
     "machine": machine,
     "suites": {name: suite.to_json() for name, suite in suites.items()},
   }
   write_json(out / "benchmark.json", record)
-  write_text(out / "benchmark.md", benchmarks.render(machine, found))
+  write_text(out / "benchmark.md", benchmarks.render(machine, results))
   part = out / "benchmark.png.part"
-  part.write_bytes(benchmarks.png(machine, found))
+  part.write_bytes(benchmarks.png(machine, results))
   part.replace(out / "benchmark.png")
 
 

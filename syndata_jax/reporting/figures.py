@@ -21,11 +21,11 @@ Labelled = tuple[str, np.ndarray, np.ndarray]
 
 # Okabe and Ito, "Color Universal Design" (2008): distinct for every common
 # kind of colour blindness. The line styles keep them apart in grey, too.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _STYLES = ("-", "--", "-.", (0, (1, 1)))
 _MEMBER, _NONMEMBER = "#D55E00", "#0072B2"
-_GREY = "#666666"
-_DPI = 160
+GREY = "#666666"
+DPI = 160
 
 # Fixed, so that the pictures of two runs can be laid side by side.
 _LOSS_RANGE = (-6, 2)
@@ -74,11 +74,11 @@ def draw_roc(curves: Sequence[Labelled], title: str) -> Figure:
   bottom = _decade_below(max(members for members, _ in counts))
   left = _decade_below(max(nonmembers for _, nonmembers in counts))
   chance = np.geomspace(min(left, bottom), 1)
-  axes.plot(chance, chance, ":", color=_GREY, linewidth=1, label="guessing")
+  axes.plot(chance, chance, ":", color=GREY, linewidth=1, label="guessing")
   heading = None
   if any(_resolves(membership) for _, _, membership in curves):
     heading = f"TPR at {level(HEADLINE_FPR)} FPR"
-    axes.axvline(HEADLINE_FPR, color=_GREY, linewidth=0.8, zorder=1)
+    axes.axvline(HEADLINE_FPR, color=GREY, linewidth=0.8, zorder=1)
   axes.set(
     xscale="log",
     yscale="log",
@@ -131,7 +131,7 @@ def draw_losses(populations: Sequence[Labelled], title: str) -> Figure:
 
 def _draw_curve(axes: Axes, index, label, scores, membership):
   curve = roc_curve(scores, membership)
-  colour = _COLOURS[index % len(_COLOURS)]
+  colour = COLOURS[index % len(COLOURS)]
   if _resolves(membership):
     tpr = float(curve.tpr_at(HEADLINE_FPR))
     label = f"{label}: {percent(tpr)}"
@@ -194,7 +194,7 @@ def _decade_below(count):
 
 
 def _figure(width, height):
-  figure = Figure((width, height), dpi=_DPI, layout="constrained")
+  figure = Figure((width, height), dpi=DPI, layout="constrained")
   FigureCanvasAgg(figure)
   return figure
 

@@ -83,3 +83,11 @@ def _rounded(value, direction):
   # Exact, where arithmetic with floats would round once more.
   digits = decimal.Context(prec=4, rounding=direction)
   return f"{float(digits.create_decimal_from_float(value)):.4g}"
+
+
+def significant(value: float) -> str:
+  """Three significant digits: `0.123`, `12.0`, `1,230`."""
+  if value >= 99.95:
+    digits = len(str(int(value))) - 3
+    return f"{round(value, -digits):,.0f}"
+  return f"{value:#.3g}"
