@@ -73,23 +73,25 @@ def measure(
   """
   program = pathlib.Path(sys.argv[0]).name
   machine = benchmarks.describe(shlex.join([program, *sys.argv[1:]]))
-  done: dict[str, benchmarks.Suite] = {}
+  results: dict[str, benchmarks.Suite] = {}
   for name in names:
     agenda = benchmarks.SUITES[name](quick, rounds)
     cases: list[benchmarks.Case | benchmarks.Check] = []
     for number, case in enumerate(agenda.cases, 1):
       with console.status(f"{name}: case {number} of {len(agenda.cases)}"):
         cases.append(case())
-      done[name] = agenda.result(cases)
-      _write(out, machine, quick, done)
-    for reason in done[name].absences:
+      results[name] = agenda.result(cases)
+      _write(out, machine, quick, results)
+    for reason in results[name].absences:
       console.print(f"{name}: {reason}", highlight=False, soft_wrap=True)
   page = (out / "benchmark.md").read_text(encoding="utf-8")
   console.print(page, highlight=False, markup=False, soft_wrap=True)
   console.print(f"Everything is in {out}", highlight=False)
-  wrong = [line for suite in done.values() for line in suite.disagreements]
-  if wrong:
-    sys.exit("\n".join(f"{program}: {line}" for line in wrong))
+  disagreements = [
+    line for suite in results.values() for line in suite.disagreements
+  ]
+  if disagreements:
+    sys.exit("\n".join(f"{program}: {line}" for line in disagreements))
 
 
 def _write(

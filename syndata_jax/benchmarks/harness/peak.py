@@ -23,8 +23,8 @@ def peak(devices: Sequence[jax.Device], dtype: jnp.dtype) -> float | None:
   """
   if devices[0].platform == "cpu":
     return measured()
-  one = peak_flops(devices[0], dtype)
-  return one * len(devices) if one else None
+  of_first = peak_flops(devices[0], dtype)
+  return of_first * len(devices) if of_first else None
 
 
 @functools.cache

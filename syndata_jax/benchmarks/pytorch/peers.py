@@ -2,11 +2,12 @@
 
 import importlib.util
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 
-from syndata_jax.benchmarks.harness.record import Job, NotRun
+from syndata_jax.benchmarks.harness.record import Contender, Job, NotRun
 from syndata_jax.benchmarks.harness.workload import NUM_CLASSES, Workload
 from syndata_jax.benchmarks.pytorch import Module, networks
 
@@ -59,6 +60,17 @@ def guarded(run: Callable[[], None]) -> Callable[[], None]:
       raise NotRun(f"PyTorch failed: {line}") from error
 
   return run_to_the_end
+
+
+def contenders(
+  name: str, prepare: Callable[[], Job], on_cpu: bool
+) -> list[Contender]:
+  """The peer, and on a CPU the same on one thread, too."""
+  peer = Contender(name, True, prepare)
+  if not on_cpu:
+    return [peer]
+  one_thread = partial(on_one_thread, prepare)
+  return [peer, Contender(f"{name}, one thread", True, one_thread)]
 
 
 def on_one_thread(prepare: Callable[[], Job]) -> Job:

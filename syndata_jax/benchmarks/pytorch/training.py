@@ -70,7 +70,17 @@ def sequential(
 def vmapped(
   work: Workload, num_models: int, steps: int, compiler: str | None
 ) -> Job:
-  """A round trains all models at once; arguments as of `sequential`."""
+  """A round trains all models at once, through `torch.func`.
+
+  Args:
+    work: network, images and recipe.
+    num_models: M.
+    steps: of all models together.
+    compiler: mode of `torch.compile`, None for eager execution.
+
+  Raises:
+    NotRun: PyTorch is missing.
+  """
   peers.require_torch()
   import torch
 

@@ -84,7 +84,14 @@ def tesla_gradient(segment: Segment) -> tuple[Tensor, Tensor, Tensor]:
 def _inner_loss(
   segment: Segment, params: Params, images: Tensor, number: int
 ) -> Tensor:
-  """The loss of inner step `number`, with these parameters and images."""
+  """The loss of one inner step.
+
+  Args:
+    segment: network, labels, batches and views.
+    params: before the step.
+    images: those of the segment, detached or not.
+    number: of the step, from 0.
+  """
   from torch.func import functional_call
   from torch.nn.functional import cross_entropy
 

@@ -72,10 +72,8 @@ def compare(layer: Layer, operation: str, rounds: int) -> Case:
     for name in lowerings.NAMES
   ]
   torch = partial(peer.prepare, layer, operation)
-  contenders.append(Contender("PyTorch", True, torch))
-  if jax.default_backend() == "cpu":
-    alone = partial(peers.on_one_thread, torch)
-    contenders.append(Contender("PyTorch, one thread", True, alone))
+  on_cpu = jax.default_backend() == "cpu"
+  contenders += peers.contenders("PyTorch", torch, on_cpu)
   settings = layer._asdict() | {"operation": operation}
   return measure(f"{layer.name}: {operation}", settings, contenders, rounds)
 

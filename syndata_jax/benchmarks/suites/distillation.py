@@ -160,11 +160,8 @@ def against_pytorch(plan: Plan, rounds: int) -> Case:
   torch = partial(
     peer.prepare, plan.work, plan.options, private(plan, 1), length[1]
   )
-  contenders.append(Contender("PyTorch, one after another", True, torch))
-  if not accelerator:
-    alone = partial(peers.on_one_thread, torch)
-    name = "PyTorch, one after another, one thread"
-    contenders.append(Contender(name, True, alone))
+  name = "PyTorch, one after another"
+  contenders += peers.contenders(name, torch, not accelerator)
   case = measure(plan.name, plan.settings(), contenders, rounds, "models")
   one, many = (_seconds(row) for row in case.rows[:2])
   if not one or not many:

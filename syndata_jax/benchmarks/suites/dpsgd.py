@@ -74,6 +74,7 @@ def against_opacus(
       partial(task.undefended, work, num_models, steps, jax.local_devices()),
     )
   )
+  on_cpu = jax.default_backend() == "cpu"
   for mode in private.MODES:
     opacus = partial(
       private.prepare,
@@ -83,10 +84,7 @@ def against_opacus(
       _OPTIONS.clip_norm,
       _OPTIONS.noise_multiplier,
     )
-    contenders.append(Contender(f"Opacus, {mode}", True, opacus))
-    if jax.default_backend() == "cpu":
-      alone = partial(peers.on_one_thread, opacus)
-      contenders.append(Contender(f"Opacus, {mode}, one thread", True, alone))
+    contenders += peers.contenders(f"Opacus, {mode}", opacus, on_cpu)
   return measure(work.name, work.settings(), contenders, rounds)
 
 

@@ -105,45 +105,22 @@ def against_pytorch(plan: Plan, rounds: int, accelerator: bool) -> Case:
     )
     for m in plan.models
   ]
-  # Sequential training is as fast for any number of models.
   modes: dict[str, str | None] = {"PyTorch, sequential": None}
   if accelerator:
     modes = {
       "PyTorch, sequential, compiled": "default",
       "PyTorch, sequential, CUDA graphs": "reduce-overhead",
     }
+  # Sequential training is as fast for any number of models.
   most = max(plan.models)
-  contenders += [
-    Contender(
-      name,
-      True,
-      partial(training.sequential, work, most, _steps(plan, most), mode),
-    )
-    for name, mode in modes.items()
-  ]
-  if not accelerator:
-    alone = partial(training.sequential, work, most, _steps(plan, most), None)
-    contenders.append(
-      Contender(
-        "PyTorch, sequential, one thread",
-        True,
-        partial(peers.on_one_thread, alone),
-      )
-    )
+  for name, mode in modes.items():
+    torch = partial(training.sequential, work, most, _steps(plan, most), mode)
+    contenders += peers.contenders(name, torch, not accelerator)
   if plan.vmapped:
-    contenders.append(
-      Contender(
-        f"PyTorch, torch.func, M = {plan.vmapped}",
-        True,
-        partial(
-          training.vmapped,
-          work,
-          plan.vmapped,
-          _steps(plan, plan.vmapped),
-          "default" if accelerator else None,
-        ),
-      )
-    )
+    mode = "default" if accelerator else None
+    m, steps = plan.vmapped, _steps(plan, plan.vmapped)
+    torch = partial(training.vmapped, work, m, steps, mode)
+    contenders.append(Contender(f"PyTorch, torch.func, M = {m}", True, torch))
   return measure(work.name, work.settings(), contenders, rounds, "models")
 
 

@@ -97,26 +97,28 @@ def check(work: Workload, num_models: int, every_lowering: bool) -> Check:
 
 def one_by_one(work: Workload, num_models: int) -> np.ndarray:
   """What each model learns alone, without any axis of models: f32[M,P]."""
-  few = _steps(work, engine(work, num_models, jax.local_devices()[:1]))
-  epoch, params = jax.jit(few.round), []
+  steps = _steps(work, engine(work, num_models, jax.local_devices()[:1]))
+  round_of_one, params = jax.jit(steps.round), []
   for m in range(num_models):
-    start, own = jax.tree.map(lambda leaf, m=m: leaf[m], (few.start, few.own))
-    trained, _ = epoch(start, own, few.pool)
+    start, own = jax.tree.map(
+      lambda leaf, m=m: leaf[m], (steps.start, steps.own)
+    )
+    trained, _ = round_of_one(start, own, steps.pool)
     params.append(jax.device_get(trained.params))
   stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *params)
-  return _change(few.start.params, stacked)
+  return _change(steps.start.params, stacked)
 
 
 def learnt(work: Workload, layout: Layout, lowering: str) -> np.ndarray:
   """The same by the engine: f32[M,P]."""
   tools = engine(work, layout.num_models, layout.devices)
-  few = _steps(
+  steps = _steps(
     work, tools._replace(model=work.network(lowering), layout=layout)
   )
-  trained, _ = layout.compile(few.round)(
-    layout.place(few.start), few.own, few.pool
+  trained, _ = layout.compile(steps.round)(
+    layout.place(steps.start), steps.own, steps.pool
   )
-  return _change(few.start.params, layout.gather(trained.params))
+  return _change(steps.start.params, layout.gather(trained.params))
 
 
 def _steps(work: Workload, tools: Engine) -> Task:
