@@ -59,26 +59,39 @@ def measure(
   out: pathlib.Path,
   console: Console,
 ) -> None:
-  """Runs the suites and writes what was found into `out`."""
+  """Runs the suites, writes their results into `out`, and prints them.
+
+  Args:
+    names: of `benchmarks.SUITES`.
+    quick: whether to take fewer and smaller cases.
+    rounds: timed rounds of each contender.
+    out: an existing folder.
+    console: where to print.
+
+  Raises:
+    SystemExit: ways to train that give different models.
+  """
   program = pathlib.Path(sys.argv[0]).name
   machine = benchmarks.describe(shlex.join([program, *sys.argv[1:]]))
-  done: dict[str, benchmarks.Suite] = {}
+  results: dict[str, benchmarks.Suite] = {}
   for name in names:
     agenda = benchmarks.SUITES[name](quick, rounds)
     cases: list[benchmarks.Case | benchmarks.Check] = []
     for number, case in enumerate(agenda.cases, 1):
       with console.status(f"{name}: case {number} of {len(agenda.cases)}"):
         cases.append(case())
-      done[name] = agenda.result(cases)
-      _write(out, machine, quick, done)
-    for reason in done[name].absences:
+      results[name] = agenda.result(cases)
+      _write(out, machine, quick, results)
+    for reason in results[name].absences:
       console.print(f"{name}: {reason}", highlight=False, soft_wrap=True)
   page = (out / "benchmark.md").read_text(encoding="utf-8")
   console.print(page, highlight=False, markup=False, soft_wrap=True)
   console.print(f"Everything is in {out}", highlight=False)
-  wrong = [line for suite in done.values() for line in suite.disagreements]
-  if wrong:
-    sys.exit("\n".join(f"{program}: {line}" for line in wrong))
+  disagreements = [
+    line for suite in results.values() for line in suite.disagreements
+  ]
+  if disagreements:
+    sys.exit("\n".join(f"{program}: {line}" for line in disagreements))
 
 
 def _write(
@@ -87,17 +100,23 @@ def _write(
   quick: bool,
   suites: dict[str, benchmarks.Suite],
 ) -> None:
-  found = list(suites.values())
+  """Writes all three files anew.
+
+  Args:
+    out: the folder.
+    machine: from `benchmarks.describe`.
+    quick: what the flag said.
+    suites: by name, with the cases that were run so far.
+  """
+  results = list(suites.values())
   record = {
     "quick": quick,
     "machine": machine,
     "suites": {name: suite.to_json() for name, suite in suites.items()},
   }
   write_json(out / "benchmark.json", record)
-  write(out / "benchmark.md", benchmarks.render(machine, found))
-  part = out / "benchmark.png.part"
-  part.write_bytes(benchmarks.png(machine, found))
-  part.replace(out / "benchmark.png")
+  write(out / "benchmark.md", benchmarks.render(machine, results))
+  write(out / "benchmark.png", benchmarks.png(machine, results))
 
 
 def _open(path: str) -> pathlib.Path:

@@ -65,3 +65,11 @@ def memory(size: float) -> str:
 def operations(flops: float) -> str:
   """Floating-point operations as a power of ten: `1.07e18`."""
   return f"{flops:.3g}".replace("e+", "e")
+
+
+def significant(value: float) -> str:
+  """Three significant digits: `0.123`, `12.0`, `1,230`."""
+  if value >= 99.95:
+    digits = len(str(int(value))) - 3
+    return f"{round(value, -digits):,.0f}"
+  return f"{value:#.3g}"

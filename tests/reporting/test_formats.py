@@ -53,3 +53,17 @@ def test_rates_and_counts():
   assert formats.counted(1, "view") == "1 view"
   assert formats.counted(8000, "member") == "8,000 members"
   assert formats.accelerator_time(12 / 3600) == "12 s of accelerator time"
+
+
+@pytest.mark.parametrize(
+  ("value", "text"),
+  [
+    (0.1234, "0.123"),
+    (12, "12.0"),
+    (99.97, "100"),
+    (123.4, "123"),
+    (12345, "12,300"),
+  ],
+)
+def test_three_significant_digits(value, text):
+  assert formats.significant(value) == text

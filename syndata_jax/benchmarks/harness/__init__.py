@@ -1,0 +1,1 @@
+"""What every suite is measured and written with; it knows no suite."""

@@ -1,0 +1,23 @@
+"""The suites by name."""
+
+from collections.abc import Callable
+
+from syndata_jax.benchmarks.harness.record import Agenda
+from syndata_jax.benchmarks.suites import (
+  attack,
+  convolution,
+  distillation,
+  dpsgd,
+  ensemble,
+  parity,
+)
+
+# suite(quick, rounds)
+SUITES: dict[str, Callable[[bool, int], Agenda]] = {
+  "parity": parity.suite,
+  "conv": convolution.suite,
+  "ensemble": ensemble.suite,
+  "attack": attack.suite,
+  "dpsgd": dpsgd.suite,
+  "distill": distillation.suite,
+}
