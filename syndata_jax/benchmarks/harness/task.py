@@ -12,19 +12,24 @@ from syndata_jax.benchmarks.harness.peak import peak
 from syndata_jax.benchmarks.harness.record import Job, NotRun
 from syndata_jax.benchmarks.harness.workload import MEAN, STD, Workload
 from syndata_jax.data.training_set import TrainingSet
-from syndata_jax.ensemble import Engine, Layout, Learner, make_layout, sgd
+from syndata_jax.ensemble import (
+  Engine,
+  Layout,
+  Learner,
+  Rounds,
+  make_layout,
+  sgd,
+)
+from syndata_jax.ensemble import training as rounds_of
 from syndata_jax.ensemble.memory import compiled_bytes
-from syndata_jax.ensemble.train import prepare
+from syndata_jax.ensemble.stages import place
 
 
 class Task(NamedTuple):
-  """A round of M models, with all that it reads."""
+  """Rounds of M models, not placed yet."""
 
   layout: Layout
-  round: Callable[..., Any]  # (state, own, pool) -> (state, ...) of one model
-  start: Any  # states before the first round, leaves [M,...], not placed
-  own: Any  # placed
-  pool: Any  # replicated
+  rounds: Rounds
 
 
 def engine(
@@ -44,9 +49,7 @@ def engine(
 
 def task(layout: Layout, learner: Learner, data: TrainingSet) -> Task:
   """Epochs of a learner; equal arguments give equal weights and batches."""
-  prepared = prepare(layout, learner, jax.random.key(0), data)
-  start, own, pool = prepared.fresh(), prepared.own, prepared.pool
-  return Task(layout, learner.epoch, start, own, pool)
+  return Task(layout, rounds_of(learner, jax.random.key(0), data))
 
 
 def undefended(
@@ -90,17 +93,19 @@ def training(
 
 def job(work: Task, units: float) -> Job:
   """Rounds of the task one after another, each so many units of work."""
-  layout, own, pool = work.layout, work.own, work.pool
-  state = layout.place(work.start)
+  placed = place(*work)
+  state = placed.init(None, placed.own, placed.shared)
+  data = placed.fed(work.rounds, 1)
 
   def lower() -> jax.stages.Lowered:
-    return layout.compile(work.round, donate=True).lower(state, own, pool)
+    run = placed.layout.compile(placed.program, donate=True)
+    return run.lower(state, data, placed.shared)
 
   compiled, compilation = guarded(partial(twice, lower))
 
   def run() -> None:
     nonlocal state
-    state, metrics = compiled(state, own, pool)
+    state, metrics, _ = compiled(state, data, placed.shared)
     jax.block_until_ready((state, metrics))
 
   return Job(

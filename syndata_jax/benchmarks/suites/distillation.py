@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from syndata_jax import keys
@@ -21,26 +20,18 @@ from syndata_jax.benchmarks.harness.record import (
 from syndata_jax.benchmarks.harness.workload import NUM_CLASSES, Workload
 from syndata_jax.benchmarks.pytorch import distillation as peer
 from syndata_jax.benchmarks.pytorch import peers
-from syndata_jax.ensemble.epoch import Pool
-from syndata_jax.ensemble.train import model_keys
-from syndata_jax.paradigms.distillation import real
-from syndata_jax.paradigms.distillation.distil import make_round
-from syndata_jax.paradigms.distillation.experts import Pair
-from syndata_jax.paradigms.distillation.options import (
-  TRAJECTORY_METHODS,
-  Options,
-)
+from syndata_jax.data.training_set import Private
+from syndata_jax.ensemble import Pool, Rounds
+from syndata_jax.paradigms.distillation import methods, private_batches
+from syndata_jax.paradigms.distillation.distil import make_init, make_round
+from syndata_jax.paradigms.distillation.options import Options
+from syndata_jax.paradigms.distillation.segments import Segment
 from syndata_jax.paradigms.distillation.setup import (
   Setup,
   Shadow,
   make_network,
 )
-from syndata_jax.paradigms.distillation.synthetic import (
-  Distilled,
-  Synthetic,
-  rule,
-)
-from syndata_jax.paradigms.interface import Private
+from syndata_jax.paradigms.distillation.synthetic import Synthetic
 from syndata_jax.reporting.formats import counted, memory, significant
 
 MODELS = 32
@@ -92,7 +83,7 @@ class Plan(NamedTuple):
   def name(self) -> str:
     """Such as `DSA, 2 outer steps, 10 inner epochs, convnet ...`."""
     parts = [self.method.upper()]
-    if self.method in TRAJECTORY_METHODS:
+    if methods.find(self.method).follows_experts:
       parts.append(counted(self.inner_steps, "inner step"))
     elif self.method == "dsa":
       parts.append(counted(self.outer_steps, "outer step"))
@@ -279,28 +270,22 @@ def make_task(setup: Setup, plan: Plan, length: int) -> task.Task:
   """A round of the paradigm: `length` iterations of each model."""
   layout = setup.engine.layout
   num_models, data = layout.num_models, private(plan, layout.num_models)
-  root = model_keys(jax.random.key(0), num_models)
-  rows, counts = real.by_class(data)
-  shadow = Shadow(root, jnp.asarray(rows), jnp.asarray(counts), None)
+  root = keys.model_keys(jax.random.key(0), num_models)
   draw = keys.generator(1, "benchmarks/distill")
   begin = noise(plan, num_models, draw)
-  start = Distilled(
-    jnp.zeros(num_models, jnp.int32),
-    begin,
-    jax.vmap(rule(setup.options, soft=False).init)(begin),
-  )
   segments = None
-  if plan.method in TRAJECTORY_METHODS:
+  if methods.find(plan.method).follows_experts:
     shape = (2, num_models, length, num_parameters(setup))
-    pair = draw.normal(size=shape) * 0.05
-    segments = Pair(*jnp.asarray(pair, jnp.float32))
-  return task.Task(
-    layout,
-    make_round(setup, length),
-    start,
-    layout.place((shadow, segments)),
-    layout.replicate(Pool(*map(jnp.asarray, (data.images, data.labels)))),
+    segments = Segment(*(draw.normal(size=shape) * 0.05).astype(np.float32))
+  rounds = Rounds(
+    number=1,
+    init=make_init(setup),
+    program=make_round(setup, length),
+    own=Shadow(root, *private_batches.by_class(data), None, begin),
+    shared=Pool(data.images, data.labels),
+    feed=lambda number: segments,
   )
+  return task.Task(layout, rounds)
 
 
 def noise(plan: Plan, num_models: int, draw: np.random.Generator) -> Synthetic:
@@ -308,9 +293,9 @@ def noise(plan: Plan, num_models: int, draw: np.random.Generator) -> Synthetic:
   labels = np.repeat(np.arange(NUM_CLASSES), plan.images_per_class)
   shape = (num_models, len(labels), *plan.work.image_shape)
   return Synthetic(
-    jnp.asarray(draw.normal(size=shape), jnp.float32),
-    jnp.asarray(np.broadcast_to(labels, shape[:2]), jnp.int32),
-    jnp.full(num_models, plan.options.learning_rate_start),
+    draw.normal(size=shape).astype(np.float32),
+    np.broadcast_to(labels, shape[:2]).astype(np.int32),
+    np.full(num_models, plan.options.learning_rate_start, np.float32),
   )
 
 

@@ -129,11 +129,22 @@ def prepare(
   """
   tools = task.engine(work, num_models, jax.local_devices())
   recipe = dataclasses.replace(tools.recipe, num_epochs=1)
-  tools = tools._replace(recipe=recipe, microbatch=microbatch)
-  return task.training(work, tools, steps, partial(learner, tools, method))
+  tools = tools._replace(recipe=recipe)
+  options = dataclasses.replace(_OPTIONS, microbatch=microbatch)
+  make = partial(learner, tools, options, method)
+  return task.training(work, tools, steps, make)
 
 
-def learner(tools: Engine, method: str, data: TrainingSet) -> Learner:
-  """DP-SGD as the suite has it, accounted for one epoch of `data`."""
-  accounted = mechanism(_OPTIONS, tools.recipe, data.members.shape[1])
-  return private_sgd(tools, _OPTIONS, accounted, data, method)
+def learner(
+  tools: Engine, options: Options, method: str, data: TrainingSet
+) -> Learner:
+  """DP-SGD as the suite has it, accounted for one epoch of `data`.
+
+  Args:
+    tools: network and recipe.
+    options: of the paradigm.
+    method: how gradients are clipped.
+    data: of all models.
+  """
+  accounted = mechanism(options, tools.recipe, data.size)
+  return private_sgd(tools, options, accounted, data, method=method)

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from syndata_jax.benchmarks.harness.record import (
@@ -19,9 +20,10 @@ from syndata_jax.benchmarks.harness.record import (
   Check,
   NotRun,
 )
-from syndata_jax.benchmarks.harness.task import Task, engine, guarded, task
+from syndata_jax.benchmarks.harness.task import engine, guarded, task
 from syndata_jax.benchmarks.harness.workload import Workload
-from syndata_jax.ensemble import Engine, Layout, make_layout, sgd
+from syndata_jax.ensemble import Engine, Layout, Rounds, make_layout, sgd
+from syndata_jax.ensemble.stages import place
 from syndata_jax.models import lowerings
 
 # A wrong value shows as a difference of the order of 1, rounding stays below;
@@ -98,15 +100,17 @@ def check(work: Workload, num_models: int, every_lowering: bool) -> Check:
 def one_by_one(work: Workload, num_models: int) -> np.ndarray:
   """What each model learns alone, without any axis of models: f32[M,P]."""
   steps = _steps(work, engine(work, num_models, jax.local_devices()[:1]))
-  round_of_one, params = jax.jit(steps.round), []
+  init, program = jax.jit(steps.init), jax.jit(steps.program)
+  shared = jax.tree.map(jnp.asarray, steps.shared)
+  before, after = [], []
   for m in range(num_models):
-    start, own = jax.tree.map(
-      lambda leaf, m=m: leaf[m], (steps.start, steps.own)
-    )
-    trained, _ = round_of_one(start, own, steps.pool)
-    params.append(jax.device_get(trained.params))
-  stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *params)
-  return _change(steps.start.params, stacked)
+    own = jax.tree.map(lambda leaf, m=m: leaf[m], steps.own)
+    start = init(own, shared)
+    trained, _, _ = program(start, own, None, shared)
+    before.append(jax.device_get(start.params))
+    after.append(jax.device_get(trained.params))
+  stack = lambda *leaves: np.stack(leaves)
+  return _change(jax.tree.map(stack, *before), jax.tree.map(stack, *after))
 
 
 def learnt(work: Workload, layout: Layout, lowering: str) -> np.ndarray:
@@ -115,16 +119,17 @@ def learnt(work: Workload, layout: Layout, lowering: str) -> np.ndarray:
   steps = _steps(
     work, tools._replace(model=work.network(lowering), layout=layout)
   )
-  trained, _ = layout.compile(steps.round)(
-    layout.place(steps.start), steps.own, steps.pool
-  )
-  return _change(steps.start.params, layout.gather(trained.params))
+  placed = place(layout, steps)
+  start = placed.init(None, placed.own, placed.shared)
+  before = layout.gather(start.params)  # the run takes its memory
+  trained, _, _ = placed.run(start, placed.fed(steps, 1), placed.shared)
+  return _change(before, layout.gather(trained.params))
 
 
-def _steps(work: Workload, tools: Engine) -> Task:
+def _steps(work: Workload, tools: Engine) -> Rounds:
   """The steps that every way takes, as one round."""
   data = work.data(tools.layout.num_models, STEPS)
-  return task(tools.layout, sgd(tools, data), data)
+  return task(tools.layout, sgd(tools, data), data).rounds
 
 
 def _change(before: Any, after: Any) -> np.ndarray:

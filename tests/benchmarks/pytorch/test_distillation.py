@@ -9,7 +9,7 @@ from syndata_jax.benchmarks.harness.workload import NUM_CLASSES, Workload
 from syndata_jax.benchmarks.pytorch import distillation as peer
 from syndata_jax.benchmarks.pytorch import networks, trajectory
 from syndata_jax.benchmarks.suites import distillation as suite
-from syndata_jax.ensemble.epoch import answers
+from syndata_jax.ensemble import answers
 from syndata_jax.paradigms.distillation.dc import gradient_distance
 from syndata_jax.paradigms.distillation.dm import distribution_loss
 from syndata_jax.paradigms.distillation.mtt import exact_gradient

@@ -9,8 +9,9 @@ import pytest
 from syndata_jax.benchmarks.harness.task import engine, task
 from syndata_jax.benchmarks.harness.workload import NUM_CLASSES, Workload
 from syndata_jax.benchmarks.pytorch import networks, training
-from syndata_jax.ensemble import sgd, state
+from syndata_jax.ensemble import sgd, variables
 from syndata_jax.ensemble.recipe import learning_rate
+from syndata_jax.ensemble.stages import place
 
 torch = pytest.importorskip(
   "torch", reason="the peers need PyTorch (extra `benchmark`)"
@@ -47,13 +48,15 @@ def _ours(work, num_models):
   """
   tools = engine(work, num_models, jax.local_devices()[:1])
   data, layout = work.data(num_models, 1), tools.layout
-  one_step = task(layout, sgd(tools, data), data)
-  run = layout.compile(one_step.round)
-  trained, losses = layout.place(one_step.start), []
-  for _ in range(STEPS):
-    trained, metrics = run(trained, one_step.own, one_step.pool)
-    losses.append(layout.gather(metrics).loss)
-  return layout.gather(one_step.start), np.array(losses), data
+  _, rounds = task(layout, sgd(tools, data), data)
+  placed, losses = place(layout, rounds), []
+  trained = placed.init(None, placed.own, placed.shared)
+  fresh = layout.gather(trained)  # the run takes its memory
+  for number in range(STEPS):
+    given = placed.fed(rounds, number)
+    trained, metrics, _ = placed.run(trained, given, placed.shared)
+    losses.append(layout.gather(metrics)["loss"])
+  return fresh, np.array(losses), data
 
 
 def _modules(work, fresh, num_models):
@@ -63,7 +66,7 @@ def _modules(work, fresh, num_models):
       work.model, NUM_CLASSES, work.image_shape, **work.options
     )
     one = jax.tree.map(lambda leaf, m=m: leaf[m], fresh)
-    networks.port(module, state.variables(one))
+    networks.port(module, variables(one))
     modules.append(module.to(memory_format=torch.channels_last))
   return modules
 

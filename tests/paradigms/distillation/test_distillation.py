@@ -4,11 +4,11 @@ import dataclasses
 import pathlib
 import tempfile
 
-import small as ensembles
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import small as ensembles
 
 from syndata_jax import data, models, paradigms
 from syndata_jax.data.training_set import enter, named_leaves

@@ -12,10 +12,10 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from syndata_jax import data, models
-from syndata_jax.paradigms.distillation.augmentation import augment, parse
 from syndata_jax.paradigms.distillation.mtt import exact_gradient
 from syndata_jax.paradigms.distillation.options import Options
 from syndata_jax.paradigms.distillation.setup import from_module
+from syndata_jax.paradigms.distillation.siamese import augment, parse
 from syndata_jax.paradigms.distillation.synthetic import Synthetic
 from syndata_jax.paradigms.distillation.tesla import tesla_gradient
 
