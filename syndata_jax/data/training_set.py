@@ -117,7 +117,8 @@ def enter(training_set: TrainingSet, private: Private) -> TrainingSet:
   _check_images(filled, private, models)
   _check_labels(filled, private)
   if filled.members is not None:
-    _check_rows("members", filled.members, models, len(filled.images))
+    pool = private.images if filled.images is None else filled.images
+    _check_rows("members", filled.members, models, len(pool))
   if private_pool:
     _check_owned("members", filled.members, private)
   if filled.chosen is not None:

@@ -59,6 +59,11 @@ def alternatives(options: type) -> tuple[tuple[str, str], ...]:
   return getattr(options, "ALTERNATIVES", ())
 
 
+def unread(options: Any) -> frozenset[str]:
+  """Settings that decide nothing under the others, such as another method's."""
+  return getattr(options, "unread", frozenset())
+
+
 def create(
   name: str, engine: Engine, options: Any, private: Private
 ) -> Paradigm:
@@ -103,4 +108,5 @@ __all__ = [
   "create",
   "options_type",
   "run",
+  "unread",
 ]

@@ -1,8 +1,7 @@
 """An audit before it starts: every setting checked, nothing written."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -118,14 +117,14 @@ def make_engine(
 
 def flops_per_image(plan: Plan) -> float:
   """Floating-point operations to train the network on one image."""
-  settings = plan.settings
-  network = models.create(
-    settings.model,
-    plan.dataset.num_classes,
-    lowering="im2col",
-    **settings.model_options,
-  )
+  network = build(plan.settings, plan.dataset, lowering="im2col")
   return training_flops(network, plan.private.images.shape[1:])
+
+
+def build(settings: Settings, dataset: Dataset, **wanted: Any) -> nn.Module:
+  """The network, with those of the options `wanted` that it accepts."""
+  options = models.accepted(settings.model, **wanted) | settings.model_options
+  return models.create(settings.model, dataset.num_classes, **options)
 
 
 def make_network(
@@ -134,15 +133,9 @@ def make_network(
   """The network, after a trial on the shape of the images, not computed."""
   shape = dataset.train_images.shape[1:]
   try:
-    network = models.create(
-      settings.model,
-      dataset.num_classes,
-      dtype=dtype,
-      lowering=settings.performance.lowering,
-      **settings.model_options,
-    )
-    images = jax.ShapeDtypeStruct((1, *shape), dtype)
-    jax.eval_shape(lambda x: network.init(jax.random.key(0), x), images)
+    lowering = settings.performance.lowering
+    network = build(settings, dataset, dtype=dtype, lowering=lowering)
+    models.check(network, shape, dataset.num_classes, dtype, settings.model)
   except UserError:
     raise
   # Options are the user's: a wrong value may raise anything inside a network.

@@ -12,8 +12,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from syndata_jax import paradigms, validate
+from syndata_jax import models, paradigms, plugins, validate
 from syndata_jax.attack.checks import MIN_PER_SIDE
+from syndata_jax.data import sources
 from syndata_jax.ensemble import Recipe
 from syndata_jax.errors import UserError
 from syndata_jax.identity import circumstances
@@ -158,7 +159,8 @@ def from_config(
       that exclude each other, the given one replaces the file's.
 
   Raises:
-    UserError: an unknown field, or a value of another type or out of range.
+    UserError: an unknown field, a value of another type or out of range, or a
+      given one that decides nothing.
   """
   fields = config.to_dict()
   speed = fields.pop("performance", {})
@@ -174,9 +176,16 @@ def from_config(
   performance = Performance(
     **_checked(speed, _types(Performance), "performance.")
   )
+  options = own(**{n: value for n, value in values.items() if n in special})
+  ignored = sorted(paradigms.unread(options) & set(given))
+  if ignored:
+    raise UserError(
+      f"--config.{ignored[0]}: decides nothing under the other settings of this"
+      " paradigm, which do not read it"
+    )
   return Settings(
     **{name: value for name, value in values.items() if name in shared},
-    options=own(**{n: value for n, value in values.items() if n in special}),
+    options=options,
     performance=performance,
   )
 
@@ -219,5 +228,23 @@ def identity(settings: Settings) -> dict[str, Any]:
   """What decides the numbers of a run, but its data, as JSON-ready values."""
   fields = dataclasses.asdict(settings)
   precision = fields.pop("performance")["precision"]
-  own = fields.pop("options")
-  return fields | own | {"precision": precision} | circumstances()
+  own, unread = fields.pop("options"), paradigms.unread(settings.options)
+  return {
+    **fields,
+    **{name: value for name, value in own.items() if name not in unread},
+    "precision": precision,
+    **_sources(settings),
+    **circumstances(),
+  }
+
+
+def _sources(settings: Settings) -> dict[str, str]:
+  """Digests of the files behind modules that are not of this package."""
+  points = paradigms.EXTENSION_POINT, models.EXTENSION_POINT
+  digests = {
+    f"{point.field} source": plugins.digest(
+      point, getattr(settings, point.field)
+    )
+    for point in (*points, sources.EXTENSION_POINT)
+  }
+  return {field: digest for field, digest in digests.items() if digest}

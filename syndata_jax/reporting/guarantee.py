@@ -60,7 +60,7 @@ def epsilon_table(
   return table
 
 
-def _guesses(bound):
+def _guesses(bound: Mapping[str, Any]) -> str:
   if not bound["guesses"]:
     return f"no more than chance, of {bound['coins']:,}"
   return f"{bound['correct']:,} of {bound['guesses']:,}"

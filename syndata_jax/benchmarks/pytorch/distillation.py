@@ -22,7 +22,6 @@ from syndata_jax.benchmarks.pytorch.trajectory import (
 )
 from syndata_jax.paradigms.distillation.augmentation import parse
 from syndata_jax.paradigms.distillation.options import (
-  TRAJECTORY_METHODS,
   Options,
 )
 from syndata_jax.paradigms.interface import Private
@@ -135,7 +134,7 @@ def noise(shadow: Shadow) -> Synthetic:
     options.learning_rate_start, device=pool.device, requires_grad=True
   )
   learnt = [{"params": [images], "lr": options.image_learning_rate}]
-  if options.method in TRAJECTORY_METHODS:
+  if options.follows_experts:
     learnt.append({"params": [rate], "lr": options.learning_rate_rate})
   return Synthetic(
     images,

@@ -37,6 +37,7 @@ def prepare(
   import torch
 
   data = work.data(1, steps)
+  assert data.members is not None
   pool = training.make_pool(data, 0, peers.device())
   rows = torch.from_numpy(data.members[0]).long().to(peers.device())
   rate = work.batch_size / len(rows)

@@ -104,6 +104,7 @@ def make_pool(data: TrainingSet, shift: int, device: Any) -> Pool:
   """Moves the pool to the device, its border already added."""
   import torch
 
+  assert data.images is not None
   border = ((0, 0), (shift, shift), (shift, shift), (0, 0))
   images = torch.from_numpy(np.pad(data.images, border)).to(device)
   return Pool(images, torch.from_numpy(data.labels).long().to(device))

@@ -10,13 +10,14 @@ import functools
 import jax
 import numpy as np
 
+from syndata_jax import models
 from syndata_jax.data.training_set import Private, TrainingSet, private_set
 from syndata_jax.ensemble import Engine, Workspace, sgd, steps_per_epoch
 from syndata_jax.keys import stream
 from syndata_jax.paradigms.coreset.budget import groups, quotas
 from syndata_jax.paradigms.coreset.forgetting import forgetting_counts
 from syndata_jax.paradigms.coreset.judging import judge
-from syndata_jax.paradigms.coreset.options import METHODS, Options
+from syndata_jax.paradigms.coreset.options import EMBEDDED, METHODS, Options
 from syndata_jax.paradigms.coreset.ranking import highest, random_orders
 from syndata_jax.paradigms.interface import Paradigm
 
@@ -34,8 +35,12 @@ def make(engine: Engine, options: Options, private: Private) -> Paradigm:
 
   Raises:
     UserError: more examples than a class has in some model, a fraction of
-      nothing, or a batch larger than what one model keeps.
+      nothing, a batch larger than what one model keeps, or a network without
+      the embedding that the method reads.
   """
+  if options.method in EMBEDDED:
+    shape, reader = private.images.shape[1:], f"method={options.method!r}"
+    models.check_embedding(engine.model, shape, reader)
   steps_per_epoch(engine.recipe, int(quotas(options, private)[0].sum()))
   return Paradigm(
     engine,

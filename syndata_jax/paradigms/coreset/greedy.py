@@ -33,7 +33,9 @@ def herding(
   total = jax.ops.segment_sum(embedding, group, num_groups)
   mean = total / jnp.maximum(size, 1)[:, None]
 
-  def pick(carry, _):
+  def pick(
+    carry: tuple[jax.Array, jax.Array], _: None
+  ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
     target, left = carry
     distance = ((embedding - target[group]) ** 2).sum(-1)
     best = _best(jnp.where(left, -distance, -jnp.inf), group, num_groups)
@@ -68,12 +70,12 @@ def k_center(
     f32[n]: T for the first pick, T - 1 for the second, ... 0 for the rest.
   """
 
-  def nearest(distance, picked):
+  def nearest(distance: jax.typing.ArrayLike, picked: jax.Array) -> jax.Array:
     centre = _rows(embedding, picked)[group]
     distance = jnp.minimum(distance, ((embedding - centre) ** 2).sum(-1))
     return distance.at[picked].set(-jnp.inf, mode="drop")
 
-  def pick(distance, _):
+  def pick(distance: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
     best = _best(distance, group, num_groups)
     return nearest(distance, best), best
 

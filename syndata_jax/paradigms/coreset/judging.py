@@ -27,7 +27,7 @@ from syndata_jax.ensemble import (
 from syndata_jax.keys import model_keys, stream
 from syndata_jax.paradigms.coreset import greedy
 from syndata_jax.paradigms.coreset.forgetting import counts, recording_sgd
-from syndata_jax.paradigms.coreset.options import Options
+from syndata_jax.paradigms.coreset.options import EMBEDDED, Options
 from syndata_jax.paradigms.coreset.scores import SCORES, Outputs
 
 
@@ -107,12 +107,14 @@ def _judged(
 
     def look(images: jax.Array) -> Outputs:
       images = engine.normalise(images)
+      if method not in EMBEDDED:
+        return Outputs(None, models.logits(engine.model, trained, images))
       return Outputs(*models.outputs(engine.model, trained, images))
 
     if method in SCORES:
       score = SCORES[method]
       return over_members(lambda x, y: score(look(x), y), own, pool)
-    embedding = over_members(lambda x, y: look(x).embedding, own, pool)
+    embedding = over_members(lambda x, y: look(x).read(), own, pool)
     if method == "herding":
       return greedy.herding(embedding, group, num_groups, picks)
     return greedy.k_center(own.key, embedding, group, num_groups, picks)

@@ -38,6 +38,8 @@ METHODS = {
 }
 # They follow the embedding of one network; two embeddings have no mean.
 _GREEDY = ("herding", "k_center")
+# They read what the last layer of the network reads.
+EMBEDDED = ("grand", *_GREEDY)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,14 @@ import jax.numpy as jnp
 class Outputs(NamedTuple):
   """What a network says of a batch, in evaluation mode."""
 
-  embedding: jax.Array  # f32[B,D], what its last linear layer reads
+  # f32[B,D], what its last linear layer reads; None where no score needs it.
+  embedding: jax.Array | None
   logits: jax.Array  # f32[B,K]
+
+  def read(self) -> jax.Array:
+    """The embedding, where it was asked for."""
+    assert self.embedding is not None
+    return self.embedding
 
 
 def el2n(outputs: Outputs, labels: jax.Array) -> jax.Array:
@@ -33,7 +39,7 @@ def grand(outputs: Outputs, labels: jax.Array) -> jax.Array:
   cross-entropy of each example by itself. The full gradient of Paul et al.,
   arXiv 2107.07075, definition 2.1, is cut to this layer as in DeepCore.
   """
-  length = jnp.sqrt(1 + (outputs.embedding**2).sum(-1))
+  length = jnp.sqrt(1 + (outputs.read() ** 2).sum(-1))
   return el2n(outputs, labels) * length
 
 

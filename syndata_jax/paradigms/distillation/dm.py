@@ -89,4 +89,6 @@ def _siamese(setup: Setup, key: jax.Array, images: jax.Array) -> jax.Array:
   return lax.map(one, (keys, images))
 
 
-METHOD = Method(make, unread=("outer_steps", "inner_epochs"))
+METHOD = Method(
+  make, reads_embedding=True, unread=("outer_steps", "inner_epochs")
+)

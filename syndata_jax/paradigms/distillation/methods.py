@@ -29,12 +29,14 @@ class Method(NamedTuple):
       draws a batch of private images of every class.
     begins_right: whether private images to begin with are among those that an
       expert classifies as labelled.
+    reads_embedding: whether it reads what the last layer of a network reads.
     unread: settings of the matching that this method does not read.
   """
 
   make: Callable[[Any], Callable[..., Any]]
   follows_experts: bool = False
   begins_right: bool = False
+  reads_embedding: bool = False
   unread: tuple[str, ...] = ()
 
 

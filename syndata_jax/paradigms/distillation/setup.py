@@ -11,9 +11,9 @@ from jax.flatten_util import ravel_pytree
 from syndata_jax import models
 from syndata_jax.data import ClassImages
 from syndata_jax.ensemble import Engine
-from syndata_jax.errors import UserError
+from syndata_jax.errors import UserError, prefixed
 from syndata_jax.keys import stream
-from syndata_jax.paradigms.distillation import whitening
+from syndata_jax.paradigms.distillation import methods, whitening
 from syndata_jax.paradigms.distillation.options import Options
 from syndata_jax.paradigms.distillation.siamese import augment, parse
 from syndata_jax.paradigms.distillation.synthetic import (
@@ -111,14 +111,19 @@ def make_network(
       options say.
 
   Raises:
-    UserError: no such network, or one with batch norm, whose running
-      statistics no trajectory has.
+    UserError: no such network, one without the embedding that the method
+      reads, or one with batch norm, whose running statistics no trajectory
+      has.
   """
-  model = models.create(
-    options.distill_model,
-    num_classes,
-    **{"lowering": lowering} | options.distill_model_options,
-  )
+  name, method = options.distill_model, methods.find(options.method)
+  with prefixed("distill_model"):
+    wanted = models.accepted(name, lowering=lowering)
+    model = models.create(
+      name, num_classes, **wanted | options.distill_model_options
+    )
+    if method.reads_embedding:
+      reader = f"method={options.method!r}"
+      models.check_embedding(model, image_shape, reader)
   blank = jnp.zeros((1, *image_shape))
   shapes = jax.eval_shape(
     lambda key: model.init(key, blank, True), jax.random.key(0)

@@ -69,7 +69,7 @@ def record(
     return total, (rest, {path: layer.x for path, layer in seen.items()})
 
   zeros = {
-    path: _own_zeros(y, params)
+    path: jnp.zeros(y.shape, y.dtype)
     for path, y in outputs(model, params, images).items()
   }
   gradients, (rest, inputs) = jax.grad(loss, has_aux=True)(zeros)
@@ -138,13 +138,3 @@ def _refusal(problem: str) -> UserError:
     f"method='ghost': {problem}; must be 'formed' or 'auto' unless every"
     f" parameter is of one of {known}, each applied once to a batch [B,...]"
   )
-
-
-def _own_zeros(shape: jax.ShapeDtypeStruct, params: Any) -> jax.Array:
-  """Zeros that belong to one model, as its parameters do.
-
-  Plain ones made inside `shard_map` count as shared by all devices, and their
-  gradients would be summed over them.
-  """
-  one = jnp.zeros_like(jax.tree.leaves(params)[0].ravel()[0], shape.dtype)
-  return jnp.broadcast_to(one, shape.shape)
