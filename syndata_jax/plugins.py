@@ -5,7 +5,7 @@ a built-in name they take
 
 | value | what it is |
 |---|---|
-| `package.module` | any module that can be imported |
+| `package.module` | any module that is installed or on `PYTHONPATH` |
 | `path/file.py` | a file; relative to the working directory, `~` is expanded |
 | a name | an installed entry point, of the field's group |
 

@@ -82,7 +82,7 @@ def create(name: str, num_classes: int, **options: Any) -> nn.Module:
   return model
 
 
-def accepted(name: str, **options: Any) -> dict[str, Any]:
+def accepted(name: str, /, **options: Any) -> dict[str, Any]:
   """Those of the options that the network called `name` has by their name.
 
   For what a program sets where it can, such as `dtype` and `lowering`; what a

@@ -42,9 +42,7 @@ def options_type(name: str) -> type:
   module = plugins.resolve(EXTENSION_POINT, name)
   options = getattr(module, "Options", NoOptions)
   if not isinstance(options, type) or not _is_frozen(options):
-    raise EXTENSION_POINT.refusal(
-      name, f"Options is {options!r}: must be a frozen dataclass"
-    )
+    raise EXTENSION_POINT.refusal(name, "Options must be a frozen dataclass")
   for field in dataclasses.fields(options):
     missing = dataclasses.MISSING
     if field.default is missing and field.default_factory is missing:

@@ -104,5 +104,7 @@ def test_the_real_fashion_mnist():
 
 
 def test_an_unknown_name_lists_the_valid_ones():
-  with pytest.raises(UserError, match=r"dataset='mnist': .*cifar10.*npz"):
+  with pytest.raises(
+    UserError, match=r"dataset='mnist': .*cifar10.*digits.*npz"
+  ):
     load("mnist")

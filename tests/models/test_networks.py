@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from syndata_jax import models
 from syndata_jax.errors import UserError
@@ -91,6 +92,27 @@ def test_instance_norm_has_the_gradients_of_its_formula():
     for found, want in pairs:
       assert found.dtype == jnp.float64
       np.testing.assert_allclose(found, want, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+  ("channels", "groups"), [(1, 1), (8, 8), (12, 4), (16, 16), (48, 16)]
+)
+def test_group_norm_has_16_groups_or_as_many_as_divide(channels, groups):
+  class Alone(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+      return layers.norm("group", jnp.dtype("float32"))(True)(x)
+
+  draw = np.random.default_rng(0)
+  x = draw.normal(3, 2, (2, 5, 4, channels)).astype(np.float32)
+  y, variables = Alone().init_with_output(jax.random.key(0), x)
+  assert list(variables["params"]) == ["GroupNorm_0"]
+  parts = x.reshape(2, 20, groups, -1)
+  mean, variance = (
+    f(parts, axis=(1, 3), keepdims=True) for f in (np.mean, np.var)
+  )
+  want = (parts - mean) / np.sqrt(variance + 1e-5)
+  np.testing.assert_allclose(y, want.reshape(x.shape), atol=1e-4)
 
 
 def test_batch_norm_keeps_a_tenth_of_each_new_batch():
