@@ -106,6 +106,10 @@ def enter(training_set: TrainingSet, private: Private) -> TrainingSet:
       label out of range, a model that reads rows of the private pool which it
       does not own (which field, which model, what is allowed).
   """
+  if not isinstance(training_set, TrainingSet):
+    _refuse(
+      f"{type(training_set).__name__}", "synthesize must return a TrainingSet"
+    )
   filled = training_set._replace(
     images=_or(training_set.images, private.images),
     labels=_or(training_set.labels, private.labels),

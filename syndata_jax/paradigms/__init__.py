@@ -15,7 +15,11 @@ from syndata_jax import plugins
 from syndata_jax.data.training_set import Private
 from syndata_jax.ensemble import Engine
 from syndata_jax.paradigms.check import Outcome, check, run
-from syndata_jax.paradigms.interface import Paradigm, Queried
+from syndata_jax.paradigms.interface import (
+  Paradigm,
+  Queried,
+  private_data,
+)
 
 NAMES = ("coreset", "distillation", "dpsgd", "undefended")
 EXTENSION_POINT = plugins.ExtensionPoint(
@@ -105,6 +109,7 @@ __all__ = [
   "check",
   "create",
   "options_type",
+  "private_data",
   "run",
   "unread",
 ]

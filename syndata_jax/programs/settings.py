@@ -168,6 +168,12 @@ def from_config(
     raise UserError(f"config field performance={speed!r}: must be a ConfigDict")
   own = paradigms.options_type(fields.get("paradigm", Settings.paradigm))
   shared, special = _types(Settings), _types(own)
+  clashes = shared.keys() & special.keys()
+  if clashes:
+    raise UserError(
+      f"paradigm={fields['paradigm']!r}: its option {sorted(clashes)[0]} must"
+      " have another name, for every audit has a setting of this one"
+    )
   values = _checked(fields, shared | special, "")
   for one, other in paradigms.alternatives(own):
     if (one in given) != (other in given):

@@ -1,14 +1,14 @@
 """A network of plain Flax layers, and what each paradigm asks of one."""
 
-import ensembles
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import small
 from flax import linen as nn
 
 from syndata_jax import models, paradigms
-from syndata_jax.data.training_set import TrainingSet
+from syndata_jax.ensemble import Workspace
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms.distillation import distribution_loss
 from syndata_jax.paradigms.dpsgd import clipping
@@ -41,17 +41,17 @@ def path(tmp_path):
 
 
 def engine(network, num_models=2):
-  small = ensembles.engine(num_models, devices=jax.devices()[:1])
-  return small._replace(model=network)
+  tools = small.engine(num_models, devices=jax.devices()[:1])
+  return tools._replace(model=network)
 
 
 def private():
-  return paradigms.Private(*ensembles.training_set(2)[:3], ensembles.CLASSES)
+  return paradigms.Private(*small.training_set(2)[:3], small.CLASSES)
 
 
 def images(count):
   rng = np.random.default_rng(0)
-  return rng.normal(size=(count, *ensembles.SHAPE)).astype(np.float32)
+  return rng.normal(size=(count, *small.SHAPE)).astype(np.float32)
 
 
 class Linear(nn.Module):
@@ -109,7 +109,7 @@ def test_a_file_that_makes_no_network(tmp_path, make, message):
 @pytest.mark.parametrize("mixing", [False, True])
 def test_what_the_engine_asks_holds(path, mixing):
   network = models.create(path, 3, mixing=mixing)
-  models.check(network, ensembles.SHAPE, 3, jnp.dtype("bfloat16"))
+  models.check(network, small.SHAPE, 3, jnp.dtype("bfloat16"))
 
 
 class Asks(nn.Module):
@@ -150,27 +150,28 @@ class NoTrain(nn.Module):
 )
 def test_what_the_engine_asks_is_named(network, message):
   with pytest.raises(UserError, match=message):
-    models.check(network, ensembles.SHAPE, 3, jnp.dtype("float32"))
+    models.check(network, small.SHAPE, 3, jnp.dtype("float32"))
 
 
-def test_undefended(path):
+def test_undefended(path, tmp_path):
   """Two models that differ, and fit their members better than at the start."""
-  tools = engine(models.create(path, ensembles.CLASSES, mixing=True))
+  tools = engine(models.create(path, small.CLASSES, mixing=True))
   paradigm = paradigms.create("undefended", tools, None, private())
-  state = paradigm.learn(KEY, paradigm.synthesize(KEY, private()))
-  assert set(state.params) == {"Conv_0", "BatchNorm_0", "Dense_0"}
-  kernel = state.params["Conv_0"]["kernel"]
+  _, variables = small.run(paradigm, private(), KEY, tmp_path)
+  params = variables["params"]
+  assert set(params) == {"Conv_0", "BatchNorm_0", "Dense_0"}
+  kernel = params["Conv_0"]["kernel"]
   assert kernel.shape == (2, 3, 3, 1, 4)
   assert (kernel[0] != kernel[1]).all() and np.isfinite(kernel).all()
 
 
-def test_coreset(path):
-  tools = engine(models.create(path, ensembles.CLASSES))
+def test_coreset(path, tmp_path):
+  tools = engine(models.create(path, small.CLASSES))
   options = paradigms.options_type("coreset")(
     method="el2n", fraction=0.5, selection_epochs=1, selection_networks=1
   )
   paradigm = paradigms.create("coreset", tools, options, private())
-  rows = paradigm.synthesize(KEY, private()).members
+  rows = paradigm.synthesize(KEY, private(), Workspace(tmp_path)).members
   assert rows.shape == (2, 12)
   for kept, members in zip(rows, private().members, strict=True):
     assert set(kept) <= set(members)
@@ -180,8 +181,8 @@ def test_distribution_matching_reads_what_the_last_layer_reads(path):
   network = models.create(path, 3)
   variables = network.init(KEY, images(1))
   embed = lambda params, x: models.outputs(network, {"params": params}, x)[0]
-  real, synthetic = images(12).reshape(3, 4, *ensembles.SHAPE), images(6)
-  synthetic = synthetic.reshape(3, 2, *ensembles.SHAPE)
+  real, synthetic = images(12).reshape(3, 4, *small.SHAPE), images(6)
+  synthetic = synthetic.reshape(3, 2, *small.SHAPE)
   loss = lambda x: distribution_loss(embed, variables["params"], real, x)
 
   def by_hand(x):
@@ -226,7 +227,7 @@ def test_an_embedding_needs_a_linear_last_layer(way):
     " nn.Dense or syndata_jax.models.layers.Classifier"
   )
   with pytest.raises(UserError, match=f"^{message}"):
-    models.check_embedding(network, ensembles.SHAPE, "method='herding'")
+    models.check_embedding(network, small.SHAPE, "method='herding'")
 
 
 @pytest.mark.parametrize("name", models.NAMES)
@@ -236,7 +237,7 @@ def test_every_network_of_the_package_has_an_embedding(name):
 
 def batch():
   rng = np.random.default_rng(1)
-  shape = (4, 2, *ensembles.SHAPE)
+  shape = (4, 2, *small.SHAPE)
   pixels = rng.integers(0, 256, shape, dtype=np.uint8)
   return jnp.asarray(pixels), jnp.asarray(rng.integers(0, 3, 4))
 
@@ -279,7 +280,7 @@ def test_dpsgd_never_clips_by_a_wrong_norm(path, way, chosen):
   network = models.create(path, 3) if way == "conv" else Linear(way)
   params = network.init(KEY, images(1))["params"]
   tools = engine(network)
-  assert clipping.choose(tools, params, ensembles.SHAPE) == chosen
+  assert clipping.choose(tools, params, small.SHAPE) == chosen
   norms, total = by_hand(network, params)
   assert norms.max() > 0.7
   found = clipped(network, params, "auto")
@@ -305,16 +306,15 @@ def test_ghost_norms_that_are_asked_for_in_vain(path, way, message):
     clipped(network, params, "ghost")
 
 
-def test_dpsgd_learns_with_it_and_refuses_batch_norm(path):
+def test_dpsgd_learns_with_it_and_refuses_batch_norm(path, tmp_path):
   options = paradigms.options_type("dpsgd")(
     noise_multiplier=0.5, delta=0.01, augmentation_multiplicity=1
   )
-  tools = engine(models.create(path, ensembles.CLASSES))
+  tools = engine(models.create(path, small.CLASSES))
   paradigm = paradigms.create("dpsgd", tools, options, private())
-  data = ensembles.training_set(2)
-  state = paradigm.learn(KEY, TrainingSet(*data[:3]))
-  kernel = state.params["Conv_0"]["kernel"]
+  _, variables = small.run(paradigm, private(), KEY, tmp_path)
+  kernel = variables["params"]["Conv_0"]["kernel"]
   assert (kernel[0] != kernel[1]).all() and np.isfinite(kernel).all()
-  mixing = engine(models.create(path, ensembles.CLASSES, mixing=True))
+  mixing = engine(models.create(path, small.CLASSES, mixing=True))
   with pytest.raises(UserError, match="batch norm mixes examples"):
     paradigms.create("dpsgd", mixing, options, private())
