@@ -1,7 +1,6 @@
 """What trains and queries shadow models: network, recipe, layout, pixels."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -26,9 +25,9 @@ class Engine(NamedTuple):
   mean: tuple[float, ...]  # C public channel means, pixels in [0, 1]
   std: tuple[float, ...]  # C public channel deviations
   dtype: jnp.dtype  # of the computation; parameters stay float32
-  # How settings name the network: `model` and `model_options`.
+  # How settings name the network: `model`, and pairs of `model_options`.
   name: str = ""
-  options: Mapping[str, Any] = {}
+  options: tuple[tuple[str, Any], ...] = ()
 
   def normalise(self, images: jax.Array) -> jax.Array:
     """u8[...,H,W,C] -> what the network reads, in `dtype`.

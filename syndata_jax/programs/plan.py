@@ -111,7 +111,7 @@ def make_engine(
     std=dataset.std,
     dtype=dtype,
     name=settings.model,
-    options=settings.model_options,
+    options=tuple(sorted(settings.model_options.items())),
   )
 
 

@@ -246,11 +246,13 @@ def identity(settings: Settings) -> dict[str, Any]:
 
 def _sources(settings: Settings) -> dict[str, str]:
   """Digests of the files behind modules that are not of this package."""
-  points = paradigms.EXTENSION_POINT, models.EXTENSION_POINT
+  named = (
+    (paradigms.EXTENSION_POINT, settings.paradigm),
+    (models.EXTENSION_POINT, settings.model),
+    (sources.EXTENSION_POINT, settings.dataset),
+  )
   digests = {
-    f"{point.field} source": plugins.digest(
-      point, getattr(settings, point.field)
-    )
-    for point in (*points, sources.EXTENSION_POINT)
+    f"source of {point.field}": plugins.digest(point, name)
+    for point, name in named
   }
   return {field: digest for field, digest in digests.items() if digest}
