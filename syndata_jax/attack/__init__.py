@@ -11,12 +11,14 @@ from syndata_jax.attack.epsilon import (
   check_claim,
   epsilon_lower_bound,
 )
+from syndata_jax.attack.exposure import Exposure, exposure
 from syndata_jax.attack.lira import lira
 from syndata_jax.attack.one_run import EpsilonBound, one_run_epsilon
 from syndata_jax.attack.predictions import (
   OtherNetwork,
   PredictionFile,
   Predictions,
+  check_predictions,
   load_predictions,
   save_predictions,
 )
@@ -44,6 +46,7 @@ __all__ = [
   "DEFAULT_DELTA",
   "FPR_LEVELS",
   "EpsilonBound",
+  "Exposure",
   "GuaranteeBroken",
   "OtherNetwork",
   "PredictionFile",
@@ -54,7 +57,9 @@ __all__ = [
   "auc",
   "balanced_accuracy",
   "check_claim",
+  "check_predictions",
   "epsilon_lower_bound",
+  "exposure",
   "global_threshold",
   "headline",
   "headline_scores",

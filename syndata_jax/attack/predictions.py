@@ -14,7 +14,7 @@ import numpy as np
 
 from syndata_jax import files
 from syndata_jax.attack import checks
-from syndata_jax.errors import UserError
+from syndata_jax.errors import UserError, prefixed
 
 
 class Predictions(NamedTuple):
@@ -80,7 +80,9 @@ def load_predictions(path: files.Path) -> PredictionFile:
   Raises:
     UserError: the file cannot be read, or an array in it breaks the table.
   """
-  return _checked(files.read_arrays(path, _is_known), path)
+  arrays = files.read_arrays(path, _is_known)
+  with prefixed(str(path)):
+    return _checked(arrays)
 
 
 def save_predictions(path: files.Path, file: PredictionFile) -> None:
@@ -93,9 +95,22 @@ def save_predictions(path: files.Path, file: PredictionFile) -> None:
     UserError: predictions that `load_predictions` would refuse, such as the
       logits of a model that diverged.
   """
-  arrays = _named(_checked(_named(file), path))
+  with prefixed(str(path)):
+    arrays = _named(check_predictions(file))
   with files.write_stream(path) as stream:
     np.savez(stream, **arrays)
+
+
+def check_predictions(file: PredictionFile) -> PredictionFile:
+  """The same predictions as `load_predictions` would read them from a file.
+
+  Args:
+    file: of arrays as in its table, or of what NumPy makes such arrays of.
+
+  Raises:
+    UserError: an array breaks the table.
+  """
+  return _checked(_named(file))
 
 
 def _named(file: PredictionFile) -> dict[str, Any]:
@@ -119,9 +134,7 @@ def _is_known(name: str) -> bool:
   return name in known or _OTHER.fullmatch(name) is not None
 
 
-def _checked(
-  arrays: Mapping[str, np.ndarray], path: files.Path
-) -> PredictionFile:
+def _checked(arrays: Mapping[str, np.ndarray]) -> PredictionFile:
   """The arrays in the dtypes of the design, or a `UserError`."""
   try:
     canaries = Predictions(*checks.population(arrays, _CANARIES))
@@ -136,7 +149,7 @@ def _checked(
       selected = checks.selected(arrays[_SELECTED], canaries.membership)
     others = _others(arrays, canaries.logits)
   except ValueError as error:
-    raise UserError(f"{path}: {error}") from error
+    raise UserError(str(error)) from error
   return PredictionFile(canaries, average, accuracy, selected, others)
 
 

@@ -2,9 +2,9 @@
 
 from syndata_jax.data.canaries import plant
 from syndata_jax.data.class_images import ClassImages, class_images
-from syndata_jax.data.dataset import Dataset, subset
+from syndata_jax.data.dataset import Dataset, subset, subset_rows
 from syndata_jax.data.outside import outside_images
-from syndata_jax.data.sources import load
+from syndata_jax.data.sources import load, own_dataset
 from syndata_jax.data.split import (
   AuditSplit,
   load_split,
@@ -23,7 +23,9 @@ __all__ = [
   "make_coin_split",
   "make_split",
   "outside_images",
+  "own_dataset",
   "plant",
   "save_split",
   "subset",
+  "subset_rows",
 ]

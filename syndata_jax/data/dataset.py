@@ -125,12 +125,25 @@ def subset(dataset: Dataset, num_train: int, seed: int) -> Dataset:
     )
   if num_train == 0:
     return dataset
-  rows = keys.generator(seed, "data.subset").permutation(available)[:num_train]
+  rows = subset_rows(available, num_train, seed)
   return dataclasses.replace(
     dataset,
     train_images=dataset.train_images[rows],
     train_labels=dataset.train_labels[rows],
   )
+
+
+def subset_rows(available: int, num_train: int, seed: int) -> np.ndarray:
+  """i64[n], the rows of the whole that `subset` keeps, in its order.
+
+  Args:
+    available: rows of the whole.
+    num_train: how many are kept; 0 for all.
+    seed: names the permutation.
+  """
+  if num_train == 0:
+    return np.arange(available)
+  return keys.generator(seed, "data.subset").permutation(available)[:num_train]
 
 
 def _check_images(field: str, images: np.ndarray) -> None:

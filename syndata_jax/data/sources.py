@@ -185,13 +185,26 @@ def _cinic10(path: pathlib.Path) -> Dataset:
 
 
 def _npz(path: pathlib.Path) -> Dataset:
-  arrays, options = npz.read(path)
+  arrays, facts = npz.read(path)
+  return own_dataset("npz", arrays, **facts)
+
+
+def own_dataset(name: str, arrays: Arrays, **facts: Any) -> Dataset:
+  """A data set of a user's own arrays.
+
+  Args:
+    name: for messages and reports.
+    arrays: that `dataset.check` has passed.
+    **facts: fields of `Dataset` that the user gave. The others are what holds
+      for any images: one half for `mean` and `std`, `flip`, and for
+      `num_classes` the largest label + 1.
+  """
   # The number of classes is public: it is the size of what a model outputs.
   num_classes = 1 + max(
     int(arrays.train_labels.max()), int(arrays.test_labels.max())
   )
-  facts = _own_facts(arrays) | options
-  return from_arrays("npz", arrays, num_classes=num_classes, **facts)
+  default = {"num_classes": num_classes} | _own_facts(arrays)
+  return from_arrays(name, arrays, **(default | facts))
 
 
 def _own_facts(arrays: Arrays) -> dict[str, Any]:

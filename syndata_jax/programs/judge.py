@@ -7,12 +7,12 @@ import numpy as np
 from rich.console import Console
 
 from syndata_jax import attack, reporting
-from syndata_jax.attack import EpsilonBound, PredictionFile, Predictions
+from syndata_jax.attack import EpsilonBound, PredictionFile
 from syndata_jax.files import read_json, write, write_json
 from syndata_jax.programs import guarantee
 from syndata_jax.programs.shadows import FINAL
 from syndata_jax.programs.workdir import read_metrics
-from syndata_jax.reporting.formats import counted
+from syndata_jax.reporting import Report
 
 
 def judge(workdir: pathlib.Path, console: Console) -> None:
@@ -22,24 +22,41 @@ def judge(workdir: pathlib.Path, console: Console) -> None:
     GuaranteeBroken: the attack has refuted the run's privacy statement; the
       report is there nevertheless.
   """
+  with console.status("Attacking all models"):
+    report = make_report(workdir)
+  write_report(workdir, report)
+  found, promised = report.attack, report.guarantee
+  reporting.render(found, report.training, console, promised)
+  console.print(f"Everything is in {workdir}", highlight=False)
+  if promised is not None:
+    bound = EpsilonBound(**found["epsilon_bound"])
+    attack.check_claim(bound, promised.epsilon)
+
+
+def make_report(workdir: pathlib.Path) -> Report:
+  """Attacks `predictions.npz`, unless `attack.json` says what was found."""
   file = attack.load_predictions(workdir / "predictions.npz")
   statement = guarantee.stated(workdir)
   result = workdir / "attack.json"
   if not result.exists():
     delta = attack.DEFAULT_DELTA if statement is None else statement.delta
-    with console.status("Attacking all models"):
-      write_json(result, attack.attack(file, delta=delta))
-  found = read_json(result)
-  bound = EpsilonBound(**found["epsilon_bound"])
-  promised = guarantee.promised(statement, bound)
-  training = training_summary(workdir, file)
-  report = reporting.render_text(found, training, promised)
-  write(workdir / "report.txt", report)
-  _draw(workdir, file, training)
-  reporting.render(found, training, console, promised)
-  console.print(f"Everything is in {workdir}", highlight=False)
-  if promised is not None:
-    attack.check_claim(bound, promised.epsilon)
+    write_json(result, attack.attack(file, delta=delta))
+  record = read_json(result)
+  return Report(
+    record,
+    file,
+    training_summary(workdir, file),
+    guarantee.promised(statement, EpsilonBound(**record["epsilon_bound"])),
+  )
+
+
+def write_report(workdir: pathlib.Path, report: Report) -> None:
+  """Writes what a person reads: `report.txt` and the pictures."""
+  write(workdir / "report.txt", report.table())
+  report.losses(workdir / "losses.png")
+  # The scores of one model resolve no low rates, so there is no curve to see.
+  if report.predictions.canaries.membership.shape[1] > 1:
+    report.roc(workdir / "roc.png")
 
 
 def training_summary(
@@ -77,57 +94,3 @@ def training_summary(
       else None
     ),
   }
-
-
-def _draw(
-  workdir: pathlib.Path,
-  file: PredictionFile,
-  training: dict[str, Any] | None,
-) -> None:
-  populations = {"canaries": file.canaries}
-  if file.average is not None:
-    populations["average case"] = file.average
-  models = file.canaries.membership.shape[1]
-  title = "Logits from a file"
-  if training:
-    title = "{dataset}, {paradigm}, {model}".format_map(training)
-  title += f": {counted(models, 'model')}, {len(file.canaries.labels)} canaries"
-  # With y the label, -log p_y = log(1 + exp(-logit score)).
-  losses = [
-    (name, np.logaddexp(0, -_logit_scores(found)[:, :, 0]), found.membership)
-    for name, found in populations.items()
-  ]
-  reporting.loss_figure(workdir / "losses.png", losses, title)
-  # The scores of one model resolve no low rates, so there is no curve to see.
-  if models > 1:
-    _draw_roc(workdir / "roc.png", populations, title)
-
-
-def _draw_roc(
-  path: pathlib.Path, populations: dict[str, Predictions], title: str
-) -> None:
-  curves = [
-    (f"LiRA, {name}", attack.headline_scores(found), found.membership)
-    for name, found in populations.items()
-  ]
-  canaries = populations["canaries"]
-  control = attack.shuffled(canaries)
-  curves += [
-    (
-      "Global threshold",
-      attack.global_threshold(_logit_scores(canaries)),
-      canaries.membership,
-    ),
-    (
-      "LiRA, shuffled membership",
-      attack.headline_scores(control),
-      control.membership,
-    ),
-  ]
-  reporting.roc_figure(path, curves, title)
-
-
-def _logit_scores(predictions: Predictions) -> np.ndarray:
-  return attack.logit_score(
-    predictions.logits, predictions.labels[:, None, None]
-  )

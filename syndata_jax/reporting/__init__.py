@@ -3,12 +3,14 @@
 from syndata_jax.reporting.figures import loss_figure, roc_figure
 from syndata_jax.reporting.guarantee import Guarantee
 from syndata_jax.reporting.progress import stage_progress
+from syndata_jax.reporting.report import Report
 from syndata_jax.reporting.sheet import image_sheet
 from syndata_jax.reporting.stages import Stage, render_stages
 from syndata_jax.reporting.table import render, render_text
 
 __all__ = [
   "Guarantee",
+  "Report",
   "Stage",
   "image_sheet",
   "loss_figure",

@@ -1,5 +1,6 @@
 """The two pictures of an audit: the ROC curve and the losses behind it."""
 
+import io
 import math
 from collections.abc import Sequence
 
@@ -31,16 +32,16 @@ _BINS_PER_DECADE = 6
 
 def roc_figure(
   path: files.Path, curves: Sequence[Labelled], title: str
-) -> None:
+) -> Figure:
   """Writes `draw_roc(curves, title)` to `path` as a PNG, all or nothing."""
-  _write(path, draw_roc(curves, title))
+  return _written(path, draw_roc(curves, title))
 
 
 def loss_figure(
   path: files.Path, populations: Sequence[Labelled], title: str
-) -> None:
+) -> Figure:
   """Writes `draw_losses(populations, title)` as a PNG, all or nothing."""
-  _write(path, draw_losses(populations, title))
+  return _written(path, draw_losses(populations, title))
 
 
 def draw_roc(curves: Sequence[Labelled], title: str) -> Figure:
@@ -207,12 +208,22 @@ def _decade_below(count: int) -> float:
   return 10.0 ** -max(1, math.ceil(math.log10(count)))
 
 
+class _Picture(Figure):
+  """A figure that notebooks show, whether or not pyplot has been imported."""
+
+  def _repr_png_(self) -> bytes:
+    stream = io.BytesIO()
+    self.savefig(stream, format="png")
+    return stream.getvalue()
+
+
 def _figure(width: float, height: float) -> Figure:
-  figure = Figure((width, height), dpi=DPI, layout="constrained")
+  figure = _Picture((width, height), dpi=DPI, layout="constrained")
   FigureCanvasAgg(figure)
   return figure
 
 
-def _write(path: files.Path, figure: Figure) -> None:
+def _written(path: files.Path, figure: Figure) -> Figure:
   with files.write_stream(path) as stream:
     figure.savefig(stream, format="png")
+  return figure

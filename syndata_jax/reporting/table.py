@@ -75,6 +75,35 @@ def render_text(
   return "\n".join(lines) + "\n"
 
 
+def verdict_sentence(
+  attack: Mapping[str, Any], training: Mapping[str, Any] | None
+) -> str:
+  """The verdict; the arguments are those of `render`."""
+  kind = None if training is None else training["canary_kind"]
+  if _is_one_run(attack):
+    return one_run_verdict(attack, kind)
+  return verdict(attack["canaries"], kind)
+
+
+def cautions(attack: Mapping[str, Any]) -> list[str]:
+  """The notes below the verdict; the argument is that of `render`."""
+  return [] if _is_one_run(attack) else notes(attack)
+
+
+def leakage_table(
+  attack: Mapping[str, Any], training: Mapping[str, Any] | None
+) -> Table:
+  """Rates with their intervals; the arguments are those of `render`."""
+  if _is_one_run(attack):
+    return one_run_table(attack)
+  return _leakage(attack, _chosen_as(training))
+
+
+def utility_and_cost(training: Mapping[str, Any]) -> dict[str, list[str]]:
+  """Lines by their name; the argument is that of `render`."""
+  return _utility(training) | _efficiency(training)
+
+
 def _blocks(
   attack: Mapping[str, Any],
   training: Mapping[str, Any] | None,
@@ -83,41 +112,44 @@ def _blocks(
 ) -> Iterator[RenderableType]:
   """The parts of the report, in order; the arguments are those of `render`."""
   canaries, average = attack["canaries"], attack.get("average")
-  kind = None if training is None else training["canary_kind"]
-  bound, one_run = attack["epsilon_bound"], attack["audit"] == "one_run"
-  sentence = (
-    one_run_verdict(attack, kind) if one_run else verdict(canaries, kind)
-  )
+  bound, one_run = attack["epsilon_bound"], _is_one_run(attack)
   yield Rule("Privacy audit", style="dim")
-  yield Padding(Text(sentence, style="bold"), 1)
+  yield Padding(Text(verdict_sentence(attack, training), style="bold"), 1)
   if guarantee is not None and is_broken(bound, guarantee):
     yield Padding(
       Text(broken(bound, guarantee), style="bold red"), (0, 1, 1, 1)
     )
-  for note in [] if one_run else notes(attack):
+  for note in cautions(attack):
     yield Padding(Text(f"Note: {note}", style="yellow"), (0, 1, 1, 1))
   yield _facts(_setting(attack["headline"], training))
   yield ""
-  chosen_as = (training or {}).get("chosen_as", "selected")
-  leakage = one_run_table(attack) if one_run else _leakage(attack, chosen_as)
-  yield _unsqueezed(leakage, console)
+  yield _unsqueezed(leakage_table(attack, training), console)
   yield ""
   yield _unsqueezed(epsilon_table(bound, guarantee), console)
   if "selection" in attack:
     yield ""
-    yield _facts(_chosen(attack["selection"]["share"], chosen_as))
+    yield _facts(_chosen(attack["selection"]["share"], _chosen_as(training)))
   if guarantee is not None:
     yield ""
     yield _facts({"Guarantee": guarantee.lines})
   if training is not None:
     yield ""
-    yield _facts(_utility(training) | _efficiency(training))
+    yield _facts(utility_and_cost(training))
   for name, population in (("Canaries", canaries), ("Average case", average)):
     if population is not None:
       yield Padding(Text(_sizes(name, population), style="bold"), 1)
       if not one_run:
         table = variants_table(population["attacks"], console)
         yield _unsqueezed(table, console)
+
+
+def _is_one_run(attack: Mapping[str, Any]) -> bool:
+  return attack["audit"] == "one_run"
+
+
+def _chosen_as(training: Mapping[str, Any] | None) -> str:
+  name: str = (training or {}).get("chosen_as", "selected")
+  return name
 
 
 def _facts(facts: Mapping[str, Sequence[str]]) -> Table:
