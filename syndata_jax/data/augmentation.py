@@ -6,6 +6,7 @@ pixel shifted in is black as in Aerni et al. (2024) and not the mean colour.
 
 from collections.abc import Sequence
 
+import dm_pix as pix
 import jax
 import jax.numpy as jnp
 
@@ -75,7 +76,7 @@ def audit_views(images: jax.Array, shift: int, flip: bool) -> jax.Array:
   shifted = jnp.stack(views, axis=1)
   if not flip:
     return shifted
-  return jnp.concatenate([shifted, shifted[..., ::-1, :]], axis=1)
+  return jnp.concatenate([shifted, pix.flip_left_right(shifted)], axis=1)
 
 
 def gather_augmented(

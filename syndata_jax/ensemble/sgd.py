@@ -232,8 +232,9 @@ def shuffled_batches(
 
   A fresh permutation of the rows, cut into full batches; the last one is
   filled up from the start of the same permutation. So every example is met
-  once, a few of the last batch's twice, and all batches weigh the same. (The
-  last batch of the reference is a short one.)
+  once, a few of the last batch's twice, and all batches weigh the same: 195
+  full steps for the 49,750 images of CIFAR-10 that a model has. (The reference
+  code's last batch is a short one.)
 
   Args:
     key: of the epoch.

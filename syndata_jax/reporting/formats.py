@@ -56,10 +56,12 @@ def counted(count: int, noun: str) -> str:
 
 
 def memory(size: float) -> str:
-  """Bytes in the largest unit that leaves a digit: `512 B`, `4.66 GiB`."""
-  units = ("B", "KiB", "MiB", "GiB", "TiB")
-  power = min(int(max(size, 1)).bit_length() // 10, len(units) - 1)
-  return f"{size / 1024**power:.3g} {units[power]}"
+  """Bytes in the smallest unit that takes three digits: `512 B`, `4.66 GiB`."""
+  for unit in ("B", "KiB", "MiB", "GiB"):
+    if size < 999.5:
+      return f"{size:.3g} {unit}"
+    size /= 1024
+  return f"{size:,.3g} TiB"
 
 
 def operations(flops: float) -> str:

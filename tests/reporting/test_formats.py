@@ -67,3 +67,19 @@ def test_rates_and_counts():
 )
 def test_three_significant_digits(value, text):
   assert formats.significant(value) == text
+
+
+@pytest.mark.parametrize(
+  ("size", "text"),
+  [
+    (0, "0 B"),
+    (512, "512 B"),
+    (1000, "0.977 KiB"),
+    (1024, "1 KiB"),
+    (600 * 2**20, "600 MiB"),
+    (5 * 10**9, "4.66 GiB"),
+    (2**49, "512 TiB"),
+  ],
+)
+def test_memory_has_three_digits(size, text):
+  assert formats.memory(size) == text

@@ -13,6 +13,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import dm_pix as pix
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -102,7 +103,7 @@ def color(
   contrast: jax.Array,
 ) -> jax.Array:
   """Adds brightness, then scales about a pixel's mean and the image's mean."""
-  image = image + brightness
+  image = pix.adjust_brightness(image, brightness)
   grey = image.mean(-1, keepdims=True)
   mean = grey.mean()  # Saturation does not change it.
   return mean + contrast * (grey + saturation * (image - grey) - mean)
@@ -127,7 +128,7 @@ def cutout(image: jax.Array, y: jax.Array, x: jax.Array) -> jax.Array:
 
 def flip(image: jax.Array, mirrored: jax.Array) -> jax.Array:
   """Left and right exchanged, or not."""
-  return jnp.where(mirrored, image[:, ::-1], image)
+  return jnp.where(mirrored, pix.flip_left_right(image), image)
 
 
 def scale(image: jax.Array, sy: jax.Array, sx: jax.Array) -> jax.Array:
