@@ -6,7 +6,6 @@ end where the expert was M epochs later. Source: Cazenavette et al., arXiv
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -197,13 +196,16 @@ def make(setup: Setup, gradient: Gradient = exact_gradient) -> Step:
       options.inner_steps,
     )
     views = stream(key, "augmentation")
+    varied = lambda number, images: setup.vary(
+      jax.random.fold_in(views, number), images
+    )
     value, update = gradient(
       apply_fn,
       segment.start,
       segment.target,
       state.synthetic,
       batches,
-      partial(_varied, setup, views),
+      varied,
     )
     after = descend(optimizer, state, update)
     if options.threshold:
@@ -213,12 +215,6 @@ def make(setup: Setup, gradient: Gradient = exact_gradient) -> Step:
     return after, value
 
   return step
-
-
-def _varied(
-  setup: Setup, key: jax.Array, number: jax.Array, images: jax.Array
-) -> jax.Array:
-  return setup.vary(jax.random.fold_in(key, number), images)
 
 
 METHOD = Method(make, follows_experts=True)

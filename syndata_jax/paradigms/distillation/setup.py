@@ -68,12 +68,12 @@ class Setup(NamedTuple):
     return parse(self.options.augmentation)
 
   def read(
-    self, images: jax.Array, by: whitening.Whitening | None
+    self, images: jax.Array, linear_map: whitening.Whitening | None
   ) -> jax.Array:
     """u8[...,H,W,C] -> f32, normalised, or whitened by one model's map."""
-    if by is None:
+    if linear_map is None:
       return self.engine._replace(dtype=jnp.dtype("float32")).normalise(images)
-    return whitening.whiten(images, by)
+    return whitening.whiten(images, linear_map)
 
   def unravel(self) -> Callable[[jax.Array], Any]:
     """Flat parameters f32[P] -> those that the network takes."""

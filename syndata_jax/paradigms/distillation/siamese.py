@@ -102,7 +102,14 @@ def color(
   saturation: jax.Array,
   contrast: jax.Array,
 ) -> jax.Array:
-  """Adds brightness, then scales about a pixel's mean and the image's mean."""
+  """Adds brightness, then scales about a pixel's mean and the image's mean.
+
+  Args:
+    image: [H,W,C].
+    brightness: what is added.
+    saturation: factor of the distance from the pixel's mean over channels.
+    contrast: factor of the distance from the image's mean.
+  """
   image = pix.adjust_brightness(image, brightness)
   grey = image.mean(-1, keepdims=True)
   mean = grey.mean()  # Saturation does not change it.

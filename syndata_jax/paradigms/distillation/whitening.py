@@ -5,6 +5,7 @@ U (S + 0.1)^(-1/2) U^T of the covariance U S U^T. Sources: Krizhevsky (2009),
 appendix A; as used by Cazenavette et al., arXiv 2203.11932, section 4.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -74,7 +75,10 @@ def fit(layout: Layout, private: Private) -> Whitening:
     scale = 1 / jnp.sqrt(jnp.maximum(values, 0) + _REGULARISER)
     return Whitening(mean, (vectors * scale) @ vectors.T)
 
-  return layout.map(of_one, private.members, private.images)
+  # One model fills a device. With two at once, two devices that shared two CPU
+  # cores have been seen to wait for each other for ever.
+  one_by_one = dataclasses.replace(layout, chunk=1)
+  return one_by_one.map(of_one, private.members, private.images)
 
 
 def whiten(images: jax.Array, whitening: Whitening) -> jax.Array:
