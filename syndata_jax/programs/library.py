@@ -30,8 +30,8 @@ Pair = tuple[ArrayLike, ArrayLike]
 # Logits, labels and membership.
 Triple = tuple[ArrayLike, ArrayLike, ArrayLike]
 
-# The name of the data in the report; `dataset=` gives another one.
-_DATASET = "arrays"
+# The program's word for a user's own arrays.
+_DATASET = "npz"
 
 
 def audit(

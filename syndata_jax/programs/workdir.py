@@ -14,7 +14,10 @@ from syndata_jax.errors import UserError
 
 
 def fingerprint(dataset: Dataset) -> str:
-  """A digest of the data, so that a run never continues on other images."""
+  """A digest of the data, so that a run never continues on others.
+
+  It covers what is public about them, too: it decides what networks see.
+  """
   digest = hashlib.sha256()
   for array in (
     dataset.train_images,
@@ -23,6 +26,11 @@ def fingerprint(dataset: Dataset) -> str:
     dataset.test_labels,
   ):
     digest.update(np.ascontiguousarray(array).data)
+  scale = [
+    [float(number) for number in each] for each in (dataset.mean, dataset.std)
+  ]
+  facts = [*scale, int(dataset.num_classes), bool(dataset.flip)]
+  digest.update(json.dumps(facts).encode())
   return digest.hexdigest()
 
 

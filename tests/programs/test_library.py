@@ -91,7 +91,7 @@ def test_the_numbers_are_the_programs(finished, digits, temporary):
     np.testing.assert_array_equal(ours[name], expected, err_msg=name)
   text = (finished.workdir / "attack.json").read_text()
   assert report.attack == json.loads(text)
-  assert report.training["dataset"] == "arrays"
+  assert report.training["dataset"] == "npz"
   assert report.training["test_accuracy"] == accuracy.tolist()
   assert report.guarantee is None
   # The rows are of the images that were given, before `num_train` of them.
@@ -120,6 +120,19 @@ def test_a_workdir_of_the_program_goes_on(finished, digits, tmp_path):
     syndata_jax.audit(
       **digits, **TINY, dataset="digits", seed=1, workdir=workdir
     )
+  for fact in (
+    {"mean": 0.5},
+    {"std": 0.5},
+    {"flip": True},
+    {"num_classes": 11},
+  ):
+    with pytest.raises(
+      UserError, match=r"\(data is '[0-9a-f]+' there and [^;]*;"
+    ):
+      syndata_jax.audit(
+        **digits | fact, **TINY, dataset="digits", workdir=workdir
+      )
+  assert _contents(workdir) == before
 
 
 def test_logits_are_attacked_as_by_the_program(finished):
