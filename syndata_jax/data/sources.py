@@ -157,7 +157,7 @@ def _find(
   if arrays is None:
     arrays = prepared.read(source.catalogue_name, data_dir)
   if arrays is None:
-    where = "a folder named by --data_dir" if data_dir is None else data_dir
+    where = "a folder named by data_dir" if data_dir is None else data_dir
     raise UserError(
       f"dataset={name}: no files found; put {source.files} from {source.url} "
       f"into {where}, or the array_record files that tensorflow-datasets "
