@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import small as ensembles
+import small
 
 from syndata_jax import data, models, paradigms
 from syndata_jax.data.training_set import enter, named_leaves
@@ -65,12 +65,12 @@ def unread_changed(chosen):
 
 
 def drawn():
-  return paradigms.Private(*ensembles.training_set(2)[:3], ensembles.CLASSES)
+  return paradigms.Private(*small.training_set(2)[:3], small.CLASSES)
 
 
 def engine(devices=1):
-  network = models.create("convnet", ensembles.CLASSES, width=2, depth=1)
-  tools = ensembles.engine(2, devices=jax.devices()[:devices])
+  network = models.create("convnet", small.CLASSES, width=2, depth=1)
+  tools = small.engine(2, devices=jax.devices()[:devices])
   return tools._replace(model=network)
 
 
@@ -108,14 +108,14 @@ def test_sets_are_blind_to_other_models_and_to_the_devices(method):
   """
   private, chosen = drawn(), options(method)
   before = synthesize(private, chosen)
-  assert before.images.shape == (2, 6, *ensembles.SHAPE)
+  assert before.images.shape == (2, 6, *small.SHAPE)
   assert before.images.dtype == np.float32
   assert before.members is None
   if method == "datm":
-    assert before.labels.shape == (2, 6, ensembles.CLASSES)
+    assert before.labels.shape == (2, 6, small.CLASSES)
   else:
     assert before.labels.tolist() == [[0, 0, 1, 1, 2, 2]] * 2
-  pixels = ensembles.SHAPE[0] * ensembles.SHAPE[1]
+  pixels = small.SHAPE[0] * small.SHAPE[1]
   released = {n: a.shape for n, a in named_leaves(before.released or {})}
   rate = {"learning_rate": (2,)} if method in TRAJECTORIES else {}
   maps = {
@@ -210,7 +210,7 @@ def test_queries_go_through_the_whitening_that_was_released():
   network, released = engine().model, training_set.released["whitening"]
   for model in range(2):
     flat = private.images[:4].reshape(4, -1) / 255.0 - released["mean"][model]
-    images = (flat @ released["matrix"][model]).reshape(4, *ensembles.SHAPE)
+    images = (flat @ released["matrix"][model]).reshape(4, *small.SHAPE)
     params = jax.tree.map(
       lambda p, m=model: p[m], variables["params"]["network"]
     )
@@ -354,7 +354,7 @@ def test_public_images_must_not_be_private_ones():
 
 
 def test_a_class_without_members_is_refused_and_never_filled_by_others():
-  labels = (np.arange(ensembles.POOL) % 2).astype(np.int32)
+  labels = (np.arange(small.POOL) % 2).astype(np.int32)
   labels[30:] = 2
   members = np.stack([np.arange(24), np.arange(16, 40)]).astype(np.int32)
   # A mistake would hold row 0, which is none of the first model's here.
