@@ -4,6 +4,8 @@ All of them run the same program on the same settings and data. Devices
 compute, and the lead process alone writes files.
 """
 
+from collections.abc import Sequence
+
 import jax
 import numpy as np
 
@@ -13,6 +15,12 @@ from syndata_jax.errors import UserError
 def is_lead() -> bool:
   """Whether this process writes the files."""
   return jax.process_index() == 0
+
+
+def first_local(devices: Sequence[jax.Device]) -> jax.Device:
+  """The first of the devices that this process may ask about its memory."""
+  process = jax.process_index()
+  return next(d for d in devices if d.process_index == process)
 
 
 def agree(value: int, what: str) -> None:

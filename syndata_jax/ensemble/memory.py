@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import jax
 
+from syndata_jax.ensemble import hosts
 from syndata_jax.ensemble.layout import Layout
 from syndata_jax.errors import UserError
 
@@ -28,8 +29,11 @@ def fitted(
     layout: its chunk is the most that is wanted; one that was chosen by hand
       stays.
     lower: lowers the program for a layout.
+
+  Raises:
+    UserError: processes whose devices hold different numbers of models.
   """
-  limit = capacity(layout.devices[0])
+  limit = capacity(hosts.first_local(layout.devices))
   if limit is None or layout.chunk == 1 or not layout.automatic:
     return layout
   one = lower(dataclasses.replace(layout, chunk=1)).compile()
@@ -43,6 +47,7 @@ def fitted(
     width * plan.temp_size_in_bytes > free or layout.per_device % width
   ):
     width -= 1
+  hosts.agree(width, "the models at once that their devices' memory holds")
   return dataclasses.replace(layout, chunk=width)
 
 

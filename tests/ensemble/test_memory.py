@@ -1,7 +1,6 @@
 """How many models fit at once, by the plan of the program that runs."""
 
 import dataclasses
-import functools
 import types
 
 import jax
@@ -31,10 +30,10 @@ def plan(arguments, temporary):
   return types.SimpleNamespace(compile=lambda: compiled)
 
 
-def layout(**fields):
+def layout(automatic=True):
   """All eight models of one device at once, if they fit."""
   one = make_layout(M, chunk=M, devices=jax.devices()[:1])
-  return dataclasses.replace(one, automatic=True, **fields)
+  return dataclasses.replace(one, automatic=automatic)
 
 
 @pytest.mark.parametrize(
@@ -61,21 +60,33 @@ def test_a_chunk_that_was_asked_for_stays(monkeypatch):
   assert memory.fitted(asked, lambda one: plan(50, 20)) == asked
 
 
-def placed(learner, data):
-  return place(layout(), training(learner, KEY, data)).layout
+def enough(learner, data):
+  """The least memory with which all models of a learner run at once."""
+  run, arguments = small.prepared(
+    dataclasses.replace(layout(), chunk=1), learner, data, KEY
+  )
+  compiled = run.lower(*arguments).compile()
+  temporary = compiled.memory_analysis().temp_size_in_bytes
+  resident = memory.compiled_bytes(compiled) - temporary
+  return (resident + M * temporary) / 0.85 + 1
+
+
+def chunk(learner, data):
+  return place(layout(), training(learner, KEY, data)).layout.chunk
 
 
 def test_every_stage_is_fitted_to_its_own_program(monkeypatch):
-  """A batch twice as large halves the chunk, with the real compiler."""
+  """A batch twice as large does not fit, by the real compiler's plan."""
   engine, data = small.engine(M), small.training_set(M)
 
-  def chunk(batch, capacity):
+  def learner(batch):
     recipe = dataclasses.replace(engine.recipe, batch_size=batch)
-    monkeypatch.setattr(memory, "capacity", lambda device: capacity)
-    return placed(sgd(engine._replace(recipe=recipe), data), data).chunk
+    return sgd(engine._replace(recipe=recipe), data)
 
-  widest = next(c for c in range(10**5, 10**7, 10**5) if chunk(12, c) == M)
-  assert chunk(24, widest) < M
+  capacity = enough(learner(12), data)
+  monkeypatch.setattr(memory, "capacity", lambda device: capacity)
+  assert chunk(learner(12), data) == M
+  assert chunk(learner(24), data) < M
 
 
 def test_private_training_is_held_for_its_microbatch(monkeypatch):
@@ -90,17 +101,11 @@ def test_private_training_is_held_for_its_microbatch(monkeypatch):
     microbatch=2,
   )
   mechanism = dpsgd.mechanism(options, recipe, 24)
-  make = functools.partial(private_sgd, engine, options, mechanism)
-
-  def chunk(learner, capacity):
-    monkeypatch.setattr(memory, "capacity", lambda device: capacity)
-    return placed(learner, data).chunk
-
-  private, plain = make(data), sgd(engine, data)
-  capacity = next(
-    c for c in range(10**5, 10**7, 10**5) if chunk(private, c) == M
-  )
-  assert chunk(plain, capacity) < M
+  private = private_sgd(engine, options, mechanism, data)
+  capacity = enough(private, data)
+  monkeypatch.setattr(memory, "capacity", lambda device: capacity)
+  assert chunk(private, data) == M
+  assert chunk(sgd(engine, data), data) < M
 
 
 @pytest.mark.parametrize(

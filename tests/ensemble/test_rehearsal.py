@@ -1,13 +1,18 @@
 """Dry runs of stages: what is run, what is predicted, what comes back."""
 
-import functools
-
 import jax
 import numpy as np
 import pytest
 import small
 
-from syndata_jax.ensemble import Rounds, Workspace, make_layout, rehearsal, sgd
+from syndata_jax.ensemble import (
+  Rounds,
+  Workspace,
+  make_layout,
+  rehearsal,
+  sgd,
+  training,
+)
 from syndata_jax.ensemble.rehearsal import Rehearsal
 
 M = 3
@@ -79,6 +84,6 @@ def test_networks_are_tried_on_a_few_steps(tmp_path, monkeypatch):
   assert estimate.memory is None or estimate.memory > 0
   # What follows finds snapshots of the epochs that were run, and shapes.
   assert trial.checkpoints("experts").epochs() == [0, 1, 2]
-  full = small.learn(engine.layout, functools.partial(sgd, engine), data, KEY)
+  shapes = training(sgd(engine, data), KEY, data).shapes()
   same = lambda a, b: (a.shape, a.dtype) == (b.shape, b.dtype)
-  assert jax.tree.all(jax.tree.map(same, state, full))
+  assert jax.tree.all(jax.tree.map(same, state, shapes))

@@ -99,7 +99,7 @@ def test_a_prediction_of_its_costs(start, tiny, monkeypatch):
   monkeypatch.setattr(rehearsal, "_SECONDS", 0.0)
   ended = start(f"--config={tiny}", "--dry_run", "--config.audit=one_run")
   assert ended.code == 0, ended.err
-  assert re.search(r"^ *train +1 ", ended.out, re.MULTILINE), ended.out
+  assert re.search(r"^ *ensemble +1 ", ended.out, re.MULTILINE), ended.out
 
 
 def test_one_model_from_elsewhere(finished_one, start, tmp_path):

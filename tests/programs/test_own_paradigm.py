@@ -188,7 +188,7 @@ def test_another_network_stands_beside_the_released_one(
   arguments = (
     f"--config={tiny}",
     f"--config.paradigm={path}",
-    "--config.num_epochs=20",
+    "--config.num_epochs=12",
     f"--workdir={workdir}",
   )
   ended = start(*arguments)
@@ -207,9 +207,4 @@ def test_another_network_stands_beside_the_released_one(
   # Its rounds are in the metrics beside those of the students.
   lines = (workdir / "metrics.jsonl").read_text().splitlines()
   stages = [json.loads(line)["stage"] for line in lines]
-  assert stages == ["teacher"] * 20 + ["ensemble"] * 20
-
-  # A dry run knows the stages of such a file, too.
-  ended = start(*arguments, "--dry_run")
-  assert ended.code == 0, ended.err
-  assert re.search(r"^ ?teacher .*\d", ended.out, re.MULTILINE)
+  assert stages == ["teacher"] * 12 + ["ensemble"] * 12

@@ -20,10 +20,10 @@ from syndata_jax.benchmarks.pytorch.trajectory import (
   tesla_gradient,
   trajectory_gradient,
 )
-from syndata_jax.paradigms.distillation.augmentation import parse
 from syndata_jax.paradigms.distillation.options import (
   Options,
 )
+from syndata_jax.paradigms.distillation.siamese import parse
 from syndata_jax.paradigms.interface import Private
 
 _NETWORK_RATE, _NETWORK_BATCH = 0.01, 256  # of DC's networks between updates

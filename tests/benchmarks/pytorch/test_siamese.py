@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from syndata_jax.benchmarks.pytorch import siamese
-from syndata_jax.paradigms.distillation import augmentation
+from syndata_jax.paradigms.distillation import siamese as siamese_of_ours
 
 torch = pytest.importorskip("torch", reason="the peers need PyTorch")
 
@@ -37,7 +37,7 @@ def theirs(view, x):
   return np.moveaxis(view(turned).numpy(), -3, -1)
 
 
-@pytest.mark.parametrize("name", augmentation.OPERATIONS)
+@pytest.mark.parametrize("name", siamese_of_ours.OPERATIONS)
 def test_operations_are_ours(name):
   x = images()
   parameters = {
@@ -45,7 +45,7 @@ def test_operations_are_ours(name):
     for key, values in PARAMETERS[name].items()
   }
   ours = jax.vmap(
-    lambda image, given: getattr(augmentation, name)(image, **given)
+    lambda image, given: getattr(siamese_of_ours, name)(image, **given)
   )(jnp.asarray(x), parameters)
   tensors = {key: torch.from_numpy(a) for key, a in parameters.items()}
   view = lambda images: getattr(siamese, name)(images, **tensors)
@@ -57,7 +57,7 @@ def test_operations_are_ours(name):
 
 
 @pytest.mark.parametrize("count", [1, COUNT])
-@pytest.mark.parametrize("name", augmentation.OPERATIONS)
+@pytest.mark.parametrize("name", siamese_of_ours.OPERATIONS)
 def test_what_is_drawn_is_in_range(name, count):
   torch.manual_seed(0)
   limits = PARAMETERS[name]

@@ -9,7 +9,7 @@ import pytest
 import small
 
 from syndata_jax import data, models, paradigms
-from syndata_jax.data.training_set import private_set
+from syndata_jax.data.training_set import enter, private_set
 from syndata_jax.ensemble import (
   Engine,
   Own,
@@ -20,6 +20,7 @@ from syndata_jax.ensemble import (
   over_members,
   predict,
   rehearsal,
+  variables,
 )
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms import coreset
@@ -209,13 +210,16 @@ def test_digits_from_private_images_to_accuracy(
   source, split, private, engine = digits
   chosen = options(method, fraction=0.4, selection_epochs=8)
   paradigm = paradigms.create("coreset", engine, chosen, private)
-  chosen_set, variables = small.run(paradigm, private, KEY, tmp_path)
+  chosen_set = enter(
+    paradigm.synthesize(KEY, private, Workspace(tmp_path)), private
+  )
   assert chosen_set.members.shape == (2, 152)
   kept = owned(chosen_set.members, split.canary_index)
   assert not kept[~split.membership].any()
   share = kept.sum(axis=0) / split.membership.sum(axis=0)
   assert (low <= share).all() and (share <= high).all()
-  logits = predict(engine, variables, source.test_images)
+  state = small.learn(engine.layout, paradigm.learner, chosen_set, KEY)
+  logits = predict(engine, variables(state), source.test_images)
   accuracy = (logits.argmax(-1) == source.test_labels).mean(axis=1)
   assert (accuracy > 0.5).all()
 

@@ -111,7 +111,17 @@ def random(digits):
   return digits.accuracy("dm", iterations=1, image_learning_rate=1e-12)
 
 
-@pytest.mark.parametrize("method", METHODS)
+# Minutes of experts, where one method that follows them is tested anyway.
+SLOW = ("datm", "tesla")
+
+
+@pytest.mark.parametrize(
+  "method",
+  [
+    pytest.param(method, marks=[pytest.mark.slow] * (method in SLOW))
+    for method in METHODS
+  ],
+)
 def test_distilled_digits_beat_random_ones(method, digits, random):
   distilled = digits.accuracy(method, **SETTINGS[method])
   assert (distilled > random).all(), (distilled, random)
