@@ -46,7 +46,8 @@ def train_and_query(plan: Plan, path: str, console: Console) -> pathlib.Path:
   _keep_split(workdir / "split.npz", plan.split)
   if (workdir / "predictions.npz").exists():
     return workdir
-  key, every = jax.random.key(plan.settings.seed), plan.settings.performance
+  key = jax.random.key(plan.settings.seed)
+  every = plan.settings.performance.checkpoint_every
   with stage_progress(console) as show:
 
     def on_round(done: Round) -> None:
@@ -57,12 +58,12 @@ def train_and_query(plan: Plan, path: str, console: Console) -> pathlib.Path:
       plan,
       stream(key, "synthesize"),
       workdir / "synthetic",
-      every.checkpoint_every,
+      every,
       on_round,
     )
     training_set = synthesized.training_set
     _describe(plan, workdir, synthesized.seconds)
-    final = Workspace(workdir, on_round, every.checkpoint_every)
+    final = Workspace(workdir, on_round, every)
     paradigm = plan.paradigm
     state = final.train(
       FINAL,
