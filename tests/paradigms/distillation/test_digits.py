@@ -111,8 +111,8 @@ def random(digits):
   return digits.accuracy("dm", iterations=1, image_learning_rate=1e-12)
 
 
-# Minutes of experts, where one method that follows them is tested anyway.
-SLOW = ("datm", "tesla")
+# Minutes of experts; `test_distillation` has them on small data.
+SLOW = ("datm", "mtt", "tesla")
 
 
 @pytest.mark.parametrize(
