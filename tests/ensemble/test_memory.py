@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import pytest
 import small
 
+from syndata_jax import models
 from syndata_jax.ensemble import make_layout, memory, sgd, training
 from syndata_jax.ensemble.stages import place
 from syndata_jax.errors import UserError
@@ -60,6 +61,12 @@ def test_a_chunk_that_was_asked_for_stays(monkeypatch):
   assert memory.fitted(asked, lambda one: plan(50, 20)) == asked
 
 
+def tools():
+  """A network that compiles fast."""
+  network = models.create("convnet", small.CLASSES, width=2, depth=1)
+  return small.engine(M)._replace(model=network)
+
+
 def enough(learner, data):
   """The least memory with which all models of a learner run at once."""
   run, arguments = small.prepared(
@@ -77,7 +84,7 @@ def chunk(learner, data):
 
 def test_every_stage_is_fitted_to_its_own_program(monkeypatch):
   """A batch twice as large does not fit, by the real compiler's plan."""
-  engine, data = small.engine(M), small.training_set(M)
+  engine, data = tools(), small.training_set(M)
 
   def learner(batch):
     recipe = dataclasses.replace(engine.recipe, batch_size=batch)
@@ -91,7 +98,7 @@ def test_every_stage_is_fitted_to_its_own_program(monkeypatch):
 
 def test_private_training_is_held_for_its_microbatch(monkeypatch):
   """An expected batch of all 24 examples, two of which are held at once."""
-  engine, data = small.engine(M), small.training_set(M)
+  engine, data = tools(), small.training_set(M)
   recipe = dataclasses.replace(engine.recipe, batch_size=24)
   engine = engine._replace(recipe=recipe)
   options = dpsgd.Options(

@@ -246,9 +246,9 @@ def test_layout_does_not_change_the_models(reference, layout):
 
 
 def test_any_number_of_devices_gives_the_same_bits():
-  """Eight models, one at a time, on 1, 2, 4 and 8 devices."""
+  """Eight models, one at a time, on 1, 2 and 8 devices."""
   one = trained(8, devices=jax.devices()[:1], chunk=1)
-  for count in (2, 4, 8):
+  for count in (2, 8):
     more = trained(8, devices=jax.devices()[:count], chunk=1)
     jax.tree.map(np.testing.assert_array_equal, more, one)
   assert np.ptp(one.params["Classifier_0"]["Dense_0"]["bias"], axis=0).all()
@@ -277,7 +277,9 @@ def compiled_epoch(layout_options):
   return small.prepared(engine.layout, sgd(engine, data), data, KEY)
 
 
-@pytest.mark.parametrize("model", ["convnet", "resnet18"])
+@pytest.mark.parametrize(
+  "model", ["convnet", pytest.param("resnet18", marks=pytest.mark.slow)]
+)
 def test_compiled_epoch_has_no_collective(model):
   run, arguments = compiled_epoch({"devices": jax.devices(), "model": model})
   text = run.lower(*arguments).compile().as_text()

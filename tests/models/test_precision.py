@@ -17,7 +17,9 @@ TOLERANCES = {"float32": (1e-5, 1e-3), "bfloat16": (0.05, 0.4)}
 NETWORKS = [
   ("convnet", {"width": 8}),
   pytest.param("resnet18", {"width": 4}, marks=pytest.mark.slow),
-  ("wide_resnet", {"width": 1, "depth": 10}),
+  pytest.param(
+    "wide_resnet", {"width": 1, "depth": 10}, marks=pytest.mark.slow
+  ),
 ]
 
 

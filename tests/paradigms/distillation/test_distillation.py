@@ -98,7 +98,14 @@ def of_model(training_set, model):
   return {name: part[model] for name, part in parts.items()}
 
 
-@pytest.mark.parametrize("method", METHODS)
+# DATM takes the step of MTT.
+@pytest.mark.parametrize(
+  "method",
+  [
+    pytest.param(method, marks=[pytest.mark.slow] * (method == "datm"))
+    for method in METHODS
+  ],
+)
 def test_sets_are_blind_to_other_models_and_to_the_devices(method):
   """Other images of the rows of model 0 alone move nothing of model 1.
 

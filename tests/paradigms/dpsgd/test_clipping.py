@@ -76,7 +76,12 @@ def by_hand(tools, params, images, labels, valid):
 
 @pytest.mark.parametrize(
   ("name", "views"),
-  [("convnet", 1), ("convnet", 2), ("resnet18", 2), ("wide_resnet", 2)],
+  [
+    ("convnet", 1),
+    ("convnet", 2),
+    pytest.param("resnet18", 2, marks=pytest.mark.slow),
+    ("wide_resnet", 2),
+  ],
 )
 def test_both_ways_equal_a_loop(name, views):
   tools = engine(name)
