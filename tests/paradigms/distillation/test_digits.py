@@ -111,8 +111,8 @@ def random(digits):
   return digits.accuracy("dm", iterations=1, image_learning_rate=1e-12)
 
 
-# Minutes of experts, and DC beside DSA; on small data all are tested.
-SLOW = ("datm", "dc", "mtt", "tesla")
+# A minute or more; on small data all are tested.
+SLOW = ("datm", "dc", "dsa", "mtt", "tesla")
 
 
 @pytest.mark.parametrize(
