@@ -103,6 +103,16 @@ def selected(values: np.ndarray, membership: np.ndarray) -> np.ndarray:
   return values
 
 
+def target(value: np.ndarray, models: int) -> int:
+  """A model's number in 0..M-1, or ValueError."""
+  value = np.asarray(value)
+  _dtype(value, "target", "iu", "an integer")
+  _shape(value, "target", ())
+  if not 0 <= value < models:
+    raise ValueError(f"target={value}: 0 to {models - 1} allowed")
+  return int(value)
+
+
 def _logits(logits: np.ndarray, name: str) -> np.ndarray:
   _dtype(logits, name, "f", "floating point")
   if logits.ndim == 3:

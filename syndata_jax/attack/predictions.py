@@ -6,7 +6,7 @@ examples, M models, A views (augmented queries), K classes.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -43,12 +43,19 @@ class PredictionFile(NamedTuple):
   selected: np.ndarray | None = None
   # Networks that the report sets beside the released ones, by name.
   others: Mapping[str, OtherNetwork] = MappingProxyType({})
+  # The null: made as canaries are, and dealt to models, but none trained on it.
+  dummies: Predictions | None = None
+  # The one model that is judged; the others serve as references alone. None
+  # where each is judged by all the others.
+  target: int | None = None
 
 
 _CANARIES = Predictions._fields
 _AVERAGE = tuple(f"average_{name}" for name in _CANARIES)
+_DUMMIES = tuple(f"dummy_{name}" for name in _CANARIES)
 _ACCURACY = "test_accuracy"
 _SELECTED = "selected"
+_TARGET = "target"
 _OTHER = re.compile(r"other_(.*)_(logits|test_accuracy)", re.DOTALL)
 
 
@@ -68,8 +75,9 @@ def load_predictions(path: files.Path) -> PredictionFile:
       | `other_NAME_logits` | float[Q, M, A, K], optional | finite as f32 |
       | `other_NAME_test_accuracy` | float[M], optional | fractions, 0..1 |
 
-      and, optionally, the first three again with the prefix `average_`, for
-      the same models and classes. Rows of membership need not be balanced;
+      and, optionally, the first three again with the prefix `average_`, and
+      with `dummy_`, for the same models and classes; and `target`, an integer
+      of 0..M-1, the model to judge. Rows of membership need not be balanced;
       with one model, at least one member and one non-member are enough.
       `NAME` is any of a-z, 0-9 and _, once for each other network of the
       models. Other arrays are ignored.
@@ -117,6 +125,10 @@ def _named(file: PredictionFile) -> dict[str, Any]:
   arrays = dict(zip(_CANARIES, file.canaries, strict=True))
   if file.average is not None:
     arrays |= zip(_AVERAGE, file.average, strict=True)
+  if file.dummies is not None:
+    arrays |= zip(_DUMMIES, file.dummies, strict=True)
+  if file.target is not None:
+    arrays[_TARGET] = file.target
   if file.test_accuracy is not None:
     arrays[_ACCURACY] = file.test_accuracy
   if file.selected is not None:
@@ -130,7 +142,7 @@ def _named(file: PredictionFile) -> dict[str, Any]:
 
 def _is_known(name: str) -> bool:
   """Whether an array of this name has a meaning here."""
-  known = (*_CANARIES, *_AVERAGE, _ACCURACY, _SELECTED)
+  known = (*_CANARIES, *_AVERAGE, *_DUMMIES, _ACCURACY, _SELECTED, _TARGET)
   return name in known or _OTHER.fullmatch(name) is not None
 
 
@@ -138,19 +150,33 @@ def _checked(arrays: Mapping[str, np.ndarray]) -> PredictionFile:
   """The arrays in the dtypes of the design, or a `UserError`."""
   try:
     canaries = Predictions(*checks.population(arrays, _CANARIES))
-    average = accuracy = selected = None
-    if not arrays.keys().isdisjoint(_AVERAGE):
-      average = Predictions(*checks.population(arrays, _AVERAGE))
-      checks.same_models(average.logits, _AVERAGE[0], canaries.logits)
+    average = _beside(canaries, arrays, _AVERAGE)
+    dummies = _beside(canaries, arrays, _DUMMIES)
+    accuracy = selected = target = None
     if _ACCURACY in arrays:
       models = canaries.logits.shape[1]
       accuracy = checks.test_accuracy(arrays[_ACCURACY], _ACCURACY, models)
     if _SELECTED in arrays:
       selected = checks.selected(arrays[_SELECTED], canaries.membership)
+    if _TARGET in arrays:
+      target = checks.target(arrays[_TARGET], canaries.logits.shape[1])
     others = _others(arrays, canaries.logits)
   except ValueError as error:
     raise UserError(str(error)) from error
-  return PredictionFile(canaries, average, accuracy, selected, others)
+  return PredictionFile(
+    canaries, average, accuracy, selected, others, dummies, target
+  )
+
+
+def _beside(
+  canaries: Predictions, arrays: Mapping[str, np.ndarray], names: Sequence[str]
+) -> Predictions | None:
+  """Another population of the same models, if there is any array of it."""
+  if arrays.keys().isdisjoint(names):
+    return None
+  population = Predictions(*checks.population(arrays, names))
+  checks.same_models(population.logits, names[0], canaries.logits)
+  return population
 
 
 def _others(

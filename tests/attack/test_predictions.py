@@ -56,6 +56,8 @@ def _assert_equal(loaded, expected):
   for ours, theirs in zip(loaded, expected, strict=True):
     if isinstance(theirs, tuple):
       _assert_equal(ours, theirs)
+    elif theirs is None or isinstance(theirs, int):
+      assert ours == theirs
     elif isinstance(theirs, Mapping):
       assert list(ours) == list(theirs)
       _assert_equal(tuple(ours.values()), tuple(theirs.values()))
@@ -420,3 +422,16 @@ def test_damage_is_refused_or_does_no_harm(tmp_path):
   for length in range(0, len(whole), 97):
     path.write_bytes(whole[:length])
     _refusal(path)
+
+
+def test_dummies_and_a_target_come_back(tmp_path):
+  file = PredictionFile(_predictions(), dummies=_predictions(1, 4), target=2)
+  save_predictions(tmp_path / "p.npz", file)
+  _assert_equal(load_predictions(tmp_path / "p.npz"), file)
+
+
+@pytest.mark.parametrize("target", [-1, 99, 0.5, [1]])
+def test_a_target_that_is_no_model_is_refused(tmp_path, target):
+  file = PredictionFile(_predictions(), target=target)
+  with pytest.raises(UserError, match="target"):
+    save_predictions(tmp_path / "p.npz", file)
