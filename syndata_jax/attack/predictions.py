@@ -128,7 +128,7 @@ def _named(file: PredictionFile) -> dict[str, Any]:
   if file.dummies is not None:
     arrays |= zip(_DUMMIES, file.dummies, strict=True)
   if file.target is not None:
-    arrays[_TARGET] = file.target
+    arrays[_TARGET] = np.asarray(file.target)
   if file.test_accuracy is not None:
     arrays[_ACCURACY] = file.test_accuracy
   if file.selected is not None:

@@ -61,8 +61,6 @@ def _assert_equal(loaded, expected):
     elif isinstance(theirs, Mapping):
       assert list(ours) == list(theirs)
       _assert_equal(tuple(ours.values()), tuple(theirs.values()))
-    elif theirs is None:
-      assert ours is None
     else:
       assert ours.dtype == theirs.dtype
       np.testing.assert_array_equal(ours, theirs)
