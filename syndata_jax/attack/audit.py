@@ -13,6 +13,7 @@ import numpy as np
 from syndata_jax import keys
 from syndata_jax.attack import bootstrap
 from syndata_jax.attack.epsilon import DEFAULT_DELTA, epsilon_lower_bound
+from syndata_jax.attack.intervals import resample
 from syndata_jax.attack.predictions import PredictionFile, Predictions
 from syndata_jax.attack.selection import selection
 from syndata_jax.attack.variants import (
@@ -151,8 +152,8 @@ def _record(
   predictions: Predictions, variant: Variant, draws: bootstrap.Draws
 ) -> dict[str, Any]:
   scores = variant_scores(predictions, variant)
-  figures = bootstrap.intervals(scores, predictions.membership, draws)
-  return variant._asdict() | figures
+  judged = resample(scores, predictions.membership, draws)
+  return variant._asdict() | judged.record()
 
 
 def _models(predictions: Predictions) -> int:

@@ -1,4 +1,4 @@
-"""Error bars for an audit: resampled examples and resampled models.
+"""Resampled examples and resampled models: how the figures of an audit move.
 
 The Q x M scores of an audit are not independent: a row shares its example and
 a column its model. Both are drawn again with replacement, and a score counts
@@ -16,7 +16,7 @@ balanced than the split itself, which again widens the intervals.
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -52,25 +52,16 @@ def draw(
   return Draws(counts(num_examples), counts(num_models))
 
 
-def intervals(
-  scores: np.ndarray,
-  membership: np.ndarray,
-  draws: Draws,
-  confidence: float = 0.95,
-) -> dict[str, Any]:
-  """ROC figures of one attack with percentile intervals.
+def replicates(
+  scores: np.ndarray, membership: np.ndarray, draws: Draws
+) -> np.ndarray:
+  """The figures of every replicate, f64[at most R, L + 2]; see `figures`.
 
   Args:
     scores: real[Q, M], finite; high means member.
     membership: bool[Q, M].
-    draws: of the same Q and M. Attacks judged with the same draws can be
-      compared replicate by replicate. A replicate that holds no member or
-      no non-member has no ROC curve and is left out.
-    confidence: two-sided coverage, in 0..1.
-
-  Returns:
-    `tpr_at_fpr` (keyed by the FPR as text), `auc` and `balanced_accuracy`,
-    each figure `{"value", "low", "high"}` in 0..1.
+    draws: of the same Q and M. A replicate that holds no member or no
+      non-member has no ROC curve and is left out.
 
   Raises:
     ValueError: see `roc.rank`; draws of other sizes, or none that can be
@@ -81,28 +72,27 @@ def intervals(
   if membership.shape != sizes:
     raise ValueError(f"draws are for {sizes}: {membership.shape} needed")
   ranking = roc.rank(scores, membership)
-  value = _figures(ranking, np.ones(membership.shape, np.int32))
-  replicates = [
+  drawn = [
     _figures(ranking, np.outer(examples, models))
     for examples, models in _with_both_classes(draws, membership)
   ]
-  if not replicates:
+  if not drawn:
     raise ValueError("no replicate holds members and non-members: draw more")
-  tail = (1 - confidence) / 2
-  low, high = np.quantile(replicates, [tail, 1 - tail], axis=0)
-  *tprs, auc, accuracy = (
-    {"value": float(v), "low": float(a), "high": float(b)}
-    for v, a, b in zip(value, low, high, strict=True)
-  )
-  return {
-    "tpr_at_fpr": dict(zip(map(str, roc.FPR_LEVELS), tprs, strict=True)),
-    "auc": auc,
-    "balanced_accuracy": accuracy,
-  }
+  return np.array(drawn)
+
+
+def figures(scores: np.ndarray, membership: np.ndarray) -> np.ndarray:
+  """f64[L + 2]: the TPR at each level, AUC, balanced accuracy.
+
+  Args:
+    scores: real[Q, M], finite; high means member.
+    membership: bool[Q, M].
+  """
+  ones = np.ones(np.shape(membership), np.int32)
+  return _figures(roc.rank(scores, membership), ones)
 
 
 def _figures(ranking: roc.Ranking, weights: np.ndarray) -> np.ndarray:
-  """f64[L + 2]: the TPR at each level, AUC, balanced accuracy."""
   curve = ranking.curve(weights)
   tprs = curve.tpr_at(np.array(roc.FPR_LEVELS))
   return np.append(tprs, [curve.auc(), curve.balanced_accuracy()])

@@ -111,6 +111,35 @@ def tpr_at_fpr(scores: np.ndarray, membership: np.ndarray, fpr: float) -> float:
   return float(roc_curve(scores, membership).tpr_at(fpr))
 
 
+def false_positives(fpr: float, nonmembers: int) -> int:
+  """How many of `nonmembers` may be called members at an FPR in 0..1."""
+  # The shares that `RocCurve.tpr_at` compares, so that both round alike.
+  shares = np.arange(nonmembers + 1) / nonmembers
+  return int(np.searchsorted(shares, fpr, side="right")) - 1
+
+
+def threshold(nonmembers: np.ndarray, fpr: float) -> float:
+  """The score that a member must exceed to be recognised at an FPR.
+
+  Args:
+    nonmembers: real[n], the scores of all non-members, n at least 1.
+    fpr: in 0..1, below 1.
+  """
+  allowed = false_positives(fpr, len(nonmembers))
+  return float(np.sort(nonmembers)[::-1][allowed])
+
+
+def chance(fpr: float, nonmembers: int) -> float:
+  """The mean TPR at an FPR of scores that hold nothing.
+
+  A member is recognised if it exceeds the (k + 1)-th highest of n non-members,
+  k being the false positives allowed. Where all are exchangeable, each of the
+  n + 1 ranks among them is as likely, so that this happens to (k + 1) / (n + 1)
+  of the members: more than the FPR, and the more so the fewer non-members.
+  """
+  return (false_positives(fpr, nonmembers) + 1) / (nonmembers + 1)
+
+
 def auc(scores: np.ndarray, membership: np.ndarray) -> float:
   """Area under the ROC curve, ties counted half (Mann-Whitney)."""
   return roc_curve(scores, membership).auc()

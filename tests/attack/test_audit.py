@@ -261,8 +261,8 @@ def test_needs_replicates():
 def test_a_full_audit_takes_seconds():
   shape = (500, 32, 18, 10)
   file = PredictionFile(_predictions(0, shape, 1), _predictions(1, shape))
-  start = time.perf_counter()
+  start = time.process_time()
   attack(file)
-  seconds = time.perf_counter() - start
-  print(f"audit of two populations of 500 x 32 x 18: {seconds:.1f} s")
+  seconds = time.process_time() - start
+  print(f"audit of two populations of 500 x 32 x 18: {seconds:.1f} s of CPU")
   assert seconds < 20

@@ -10,6 +10,7 @@ from syndata_jax.attack import (
   FPR_LEVELS,
   auc,
   balanced_accuracy,
+  roc,
   roc_curve,
   tpr_at_fpr,
 )
@@ -126,3 +127,31 @@ def test_refuses_what_has_no_curve(function, scores, member, message):
 def test_fpr_is_a_fraction(fpr, rule):
   with pytest.raises(ValueError, match=f"fpr={fpr}: must be {rule}"):
     tpr_at_fpr(np.arange(2), np.array([True, False]), fpr)
+
+
+@pytest.mark.parametrize(
+  ("fpr", "nonmembers"),
+  [(0.001, 3200), (0.001, 8000), (0.001, 999), (0.01, 40), (0.05, 100)],
+)
+def test_chance_is_what_scores_of_nothing_give_on_average(fpr, nonmembers):
+  rng = np.random.default_rng(0)
+  audits, members = 1_000, 200
+  member = np.arange(nonmembers + members) < members
+  found = [
+    tpr_at_fpr(rng.random(len(member)), member, fpr) for _ in range(audits)
+  ]
+  error = np.std(found) / np.sqrt(audits)
+  assert abs(roc.chance(fpr, nonmembers) - np.mean(found)) < 4 * error
+
+
+@pytest.mark.parametrize("fpr", [0.0, 0.001, 0.01, 0.05, 0.3])
+@pytest.mark.parametrize("size", [7, 40, 1000])
+def test_the_threshold_is_where_the_rate_is_read(fpr, size):
+  rng = np.random.default_rng(size)
+  scores, member = (
+    rng.normal(size=(2, size)).round(1),
+    np.zeros((2, size), bool),
+  )
+  member[0] = True
+  hits = scores[0] > roc.threshold(scores[1], fpr)
+  assert hits.mean() == tpr_at_fpr(scores, member, fpr)
