@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from syndata_jax import keys
-from syndata_jax.attack import bootstrap
+from syndata_jax.attack import bootstrap, roc
+from syndata_jax.attack.design import design_of, judged
 from syndata_jax.attack.epsilon import DEFAULT_DELTA, epsilon_lower_bound
-from syndata_jax.attack.intervals import resample
+from syndata_jax.attack.intervals import Resampled, resample
 from syndata_jax.attack.predictions import PredictionFile, Predictions
+from syndata_jax.attack.scores import hinge_score
 from syndata_jax.attack.selection import selection
 from syndata_jax.attack.variants import (
   Variant,
@@ -23,6 +25,8 @@ from syndata_jax.attack.variants import (
   variants,
 )
 
+_CONFIDENCE = 0.95
+
 
 def attack(
   file: PredictionFile,
@@ -30,131 +34,157 @@ def attack(
   replicates: int = 500,
   delta: float = DEFAULT_DELTA,
 ) -> dict[str, Any]:
-  """Attacks the canaries and, where there is one, the average case.
+  """Attacks the canaries, the average case and the dummies, where there are.
 
   With one model the attack is a threshold, and membership must come from fair
   coins: Steinke et al. (2023), see `one_run`.
 
   Args:
     file: predictions of one set of models; see `load_predictions`.
-    seed: of the resampling and of the shuffled control; equal arguments give
-      equal results.
+    seed: of the resampling; equal arguments give equal results.
     replicates: bootstrap replicates behind each 95% interval, at least 1; all
       the attacks on one population are judged on the same ones.
     delta: of the lower bound on epsilon: that of the claim, where there is
       one.
 
   Returns:
-    A dict ready for JSON. `audit` is `shadow_models`, or `one_run` where M is
-    1. `headline` names the variant to quote, and `epsilon_bound` holds the
-    `EpsilonBound` that its scores of the canaries give; `selection`, where
-    models left out some of their own canaries, is that of `selection.py`.
-    `canaries` and, if the file has it, `average` hold the sizes of the
-    population, `smallest_fpr` (one false positive), `attacks` (a record per
-    variant, the headline first) and, of several models, `shuffled` (the
-    headline on `shuffled` predictions: what no leakage looks like at this
-    size). `others`, if the file has other networks, holds for each the record
-    of the headline on the canaries, under its name. Every figure is
-    `{"value", "low", "high"}`, a fraction.
+    A dict ready for JSON. `audit` is `shadow_models`, `target` where one model
+    is judged by the others, or `one_run` where there is no other. `headline`
+    names the variant to quote, and `epsilon_bound` holds the `EpsilonBound` of
+    the canaries; `selection`, where models left out some of their own canaries,
+    is that of `selection.py`. `canaries` and, if the file has them, `average`
+    and `dummies` hold the sizes of the population, `smallest_fpr` (one false
+    positive), `chance` (the mean TPR of scores that hold nothing), `attacks` (a
+    record per variant, the headline first), and `corrected`: at each FPR the
+    attack whose lower end is the highest, when all of them are corrected for
+    their number. `others`, if the file has other networks, holds for each the
+    record of the headline on the canaries, under its name. Every figure is
+    `{"value", "low", "high"}`, a fraction; those by FPR have it as text for a
+    key.
 
   Raises:
     ValueError: predictions that `load_predictions` would have refused, or too
       few replicates.
   """
-  canaries = file.canaries
-  quoted = headline(canaries)
-  scores = variant_scores(canaries, quoted)
-  bound = epsilon_lower_bound(scores, canaries.membership, delta)
-  one_run = _models(canaries) == 1
+  canaries, target = file.canaries, file.target
+  quoted = headline(canaries, target)
   result: dict[str, Any] = {
-    "audit": "one_run" if one_run else "shadow_models",
+    "audit": design_of(canaries.membership, target).name,
     "headline": quoted._asdict(),
-    "epsilon_bound": bound._asdict(),
+    "epsilon_bound": _epsilon_bound(canaries, target, delta)._asdict(),
   }
-  if file.selected is not None and not one_run:
-    result["selection"] = selection(scores, canaries.membership, file.selected)
-  result["canaries"] = _audit(canaries, "canaries", seed, replicates)
-  if file.average is not None:
-    result["average"] = _audit(file.average, "average", seed, replicates)
+  if file.selected is not None and canaries.membership.shape[1] > 1:
+    result["selection"] = selection(
+      variant_scores(canaries, quoted, target),
+      judged(canaries.membership, target),
+      judged(file.selected, target),
+    )
+  populations = {
+    "canaries": canaries,
+    "average": file.average,
+    "dummies": file.dummies,
+  }
+  for name, population in populations.items():
+    if population is not None:
+      draws = _draws(population, target, name, seed, replicates)
+      result[name] = _population(population, target, draws)
   if file.others:
-    draws = _draws(canaries, "canaries", seed, replicates)
+    draws = _draws(canaries, target, "canaries", seed, replicates)
     result["others"] = {
-      name: _record(canaries._replace(logits=other.logits), quoted, draws)
+      name: quoted._asdict()
+      | _judge(
+        canaries._replace(logits=other.logits), quoted, target, draws
+      ).record(_CONFIDENCE)
       for name, other in file.others.items()
     }
   return result
 
 
-def shuffled(
-  predictions: Predictions, seed: int = 0, population: str = "canaries"
-) -> Predictions:
-  """The same predictions, each row of membership shuffled over the models.
-
-  The control of an audit: models and logits are real, but who was a member is
-  drawn anew, so whatever an attack finds is chance. Rows keep their number of
-  members. With the same seed and population (`canaries` or `average`) it is
-  the control that `attack` reports.
-  """
-  generator = keys.generator(seed, f"attack/{population}/shuffled")
-  membership = generator.permuted(predictions.membership, axis=1)
-  return predictions._replace(membership=membership)
+def _epsilon_bound(predictions, target, delta):
+  raise NotImplementedError
 
 
-def _audit(
-  predictions: Predictions, population: str, seed: int, replicates: int
+def _population(
+  predictions: Predictions, target: int | None, draws: bootstrap.Draws
 ) -> dict[str, Any]:
-  """One population's part of the result.
-
-  Args:
-    predictions: of the population.
-    population: its name, which names its streams.
-    seed: of the resampling and of the control.
-    replicates: of the bootstrap.
-  """
+  """One population's part of the result; `draws` are of what is judged."""
   examples, models, views, _ = predictions.logits.shape
-  draws = _draws(predictions, population, seed, replicates)
-  members = int(np.sum(predictions.membership))
-  nonmembers = examples * models - members
-  record = {
+  membership = judged(predictions.membership, target)
+  members = int(np.sum(membership))
+  nonmembers = membership.size - members
+  attacks = variants(predictions, target)
+  judgements = [
+    _judge(predictions, variant, target, draws) for variant in attacks
+  ]
+  return {
     "examples": examples,
     "models": models,
     "views": views,
     "members": members,
     "nonmembers": nonmembers,
     "smallest_fpr": 1 / nonmembers,
+    "chance": {str(f): roc.chance(f, nonmembers) for f in roc.FPR_LEVELS},
     "attacks": [
-      _record(predictions, variant, draws) for variant in variants(predictions)
+      variant._asdict() | judgement.record(_CONFIDENCE)
+      for variant, judgement in zip(attacks, judgements, strict=True)
     ],
+    "corrected": _corrected(judgements),
   }
-  if models > 1:
-    control = shuffled(predictions, seed, population)
-    record["shuffled"] = _record(control, headline(predictions), draws)
-  return record
+
+
+def _corrected(judgements: list[Resampled]) -> dict[str, Any]:
+  """At each FPR the attack whose corrected lower end is the highest.
+
+  The best of several is picked after the fact, so each has an equal share of
+  the error (Bonferroni).
+  """
+  confidence = 1 - (1 - _CONFIDENCE) / len(judgements)
+  lows = np.array([each.interval(confidence)[0] for each in judgements])
+  best = {}
+  for level, fpr in enumerate(roc.FPR_LEVELS):
+    index = int(lows[:, level].argmax())
+    best[str(fpr)] = {
+      "attack": index,
+      "value": float(judgements[index].value[level]),
+      "low": float(lows[index, level]),
+    }
+  return best
 
 
 def _draws(
-  predictions: Predictions, population: str, seed: int, replicates: int
+  predictions: Predictions,
+  target: int | None,
+  population: str,
+  seed: int,
+  replicates: int,
 ) -> bootstrap.Draws:
   """The replicates that all attacks on one population are judged on.
 
   Args:
     predictions: of the population.
+    target: the model that is judged; None for each.
     population: its name, which names the stream.
     seed: of the resampling.
     replicates: how many.
   """
   generator = keys.generator(seed, f"attack/{population}/bootstrap")
-  examples, models = predictions.membership.shape
+  examples, models = judged(predictions.membership, target).shape
   return bootstrap.draw(examples, models, replicates, generator)
 
 
-def _record(
-  predictions: Predictions, variant: Variant, draws: bootstrap.Draws
-) -> dict[str, Any]:
-  scores = variant_scores(predictions, variant)
-  judged = resample(scores, predictions.membership, draws)
-  return variant._asdict() | judged.record()
+def _judge(
+  predictions: Predictions,
+  variant: Variant,
+  target: int | None,
+  draws: bootstrap.Draws,
+) -> Resampled:
+  """One attack on one population.
 
-
-def _models(predictions: Predictions) -> int:
-  return predictions.membership.shape[1]
+  Args:
+    predictions: of the population.
+    variant: the attack.
+    target: the model that is judged; None for each.
+    draws: of the judged examples and models.
+  """
+  scores = variant_scores(predictions, variant, target)
+  return resample(scores, judged(predictions.membership, target), draws)

@@ -82,7 +82,7 @@ def verdict_sentence(
   kind = None if training is None else training["canary_kind"]
   if _is_one_run(attack):
     return one_run_verdict(attack, kind)
-  return verdict(attack["canaries"], kind)
+  return verdict(attack, kind)
 
 
 def cautions(attack: Mapping[str, Any]) -> list[str]:

@@ -5,10 +5,11 @@ from typing import Any
 
 from syndata_jax.attack.roc import HEADLINE_FPR
 from syndata_jax.reporting.formats import level, percent
+from syndata_jax.reporting.variants import describe
+from syndata_jax.rounding import rounded_down
 
-# With shuffled membership, audits of this kind scatter up to about three times
-# the FPR; only what lies clearly above points to a fault of the audit.
-_NULL_SPREAD = 3
+# Below it LiRA finds clearly less than with more, where leakage is partial.
+_FEW_MODELS = 16
 
 _SUBJECTS = {
   "mislabelled": "mislabelled images",
@@ -19,17 +20,21 @@ _SUBJECTS = {
 _NUMBERS = {1: "one false alarm", 2: "two false alarms", 5: "five false alarms"}
 
 
-def verdict(canaries: Mapping[str, Any], canary_kind: str | None) -> str:
-  """The headline of the worst case as one or two sentences.
+def verdict(attack: Mapping[str, Any], canary_kind: str | None) -> str:
+  """The headline of the worst case in a few sentences.
 
   It speaks of the lowest reported FPR that the number of non-members resolves
   and calls a TPR more than guessing only if its whole 95% interval lies above
-  that FPR. What it finds bounds leakage from below, never from above.
+  what scores that hold nothing give. Where the headline is not, it does not say
+  so before it has looked at the other attacks, corrected for their number, and
+  at the bound on epsilon. What it finds bounds leakage from below, never from
+  above.
 
   Args:
-    canaries: the `canaries` record of `attack.json`.
+    attack: the contents of `attack.json`, of an audit with several models.
     canary_kind: the config field, or None when it is not known.
   """
+  canaries = attack["canaries"]
   fpr = resolved_fpr(canaries)
   if fpr is None:
     return (
@@ -37,16 +42,18 @@ def verdict(canaries: Mapping[str, Any], canary_kind: str | None) -> str:
       "of the false positive rates reported."
     )
   tpr = _tpr(canaries["attacks"][0], fpr)
-  text = (
+  sentence = (
     f"Of the {subject(canary_kind)} a model was trained on, the attack "
-    f"recognises {percent(tpr['value'])} with at most {_odds(fpr)}"
+    f"recognises {percent(tpr['value'])} with at most {_odds(fpr)}."
   )
-  if tpr["low"] > fpr:
-    return f"{text}."
-  return (
-    f"{text}. That is not clearly more than guessing; a stronger attack may "
-    "find more."
-  )
+  if tpr["low"] > canaries["chance"][str(fpr)]:
+    return sentence
+  other = _another_finds(canaries) or _epsilon_finds(attack["epsilon_bound"])
+  if other is None:
+    other = (
+      "That is not clearly more than guessing; a stronger attack may find more."
+    )
+  return f"{sentence} {other}"
 
 
 def notes(attack: Mapping[str, Any]) -> list[str]:
@@ -59,7 +66,9 @@ def notes(attack: Mapping[str, Any]) -> list[str]:
   candidates = [_too_coarse("canaries", canaries)]
   if average is not None:
     candidates.append(_too_coarse("average case", average))
-  candidates.append(_null_leak(canaries))
+  candidates.append(_few_models(canaries))
+  if "dummies" in attack:
+    candidates.append(_null_leaks(attack["dummies"]))
   return [note for note in candidates if note]
 
 
@@ -89,17 +98,54 @@ def _too_coarse(name: str, population: Mapping[str, Any]) -> str | None:
   )
 
 
-def _null_leak(canaries: Mapping[str, Any]) -> str | None:
-  fpr = resolved_fpr(canaries)
-  if fpr is None:
-    return None
-  tpr = _tpr(canaries["shuffled"], fpr)
-  if tpr["low"] <= _NULL_SPREAD * fpr:
+def _few_models(canaries: Mapping[str, Any]) -> str | None:
+  models = canaries["models"]
+  if models >= _FEW_MODELS:
     return None
   return (
-    f"with shuffled membership the TPR at {level(fpr)} FPR is "
-    f"{percent(tpr['value'])}, where guessing gives {level(fpr)}: something "
-    "in the audit is at fault, do not trust its numbers."
+    f"each canary is compared with {models - 1} other models: little is found "
+    f"with so few where a model leaks little. Train {_FEW_MODELS} or more "
+    "before a low figure is taken for safety."
+  )
+
+
+def _null_leaks(dummies: Mapping[str, Any]) -> str | None:
+  fpr = resolved_fpr(dummies)
+  if fpr is None:
+    return None
+  tpr, chance = _tpr(dummies["attacks"][0], fpr), dummies["chance"][str(fpr)]
+  if tpr["low"] <= chance:
+    return None
+  return (
+    f"of the dummy canaries, on which no model was trained, the attack "
+    f"recognises {percent(tpr['value'])} at {level(fpr)} FPR, where guessing "
+    f"gives {percent(chance)}: something in the audit is at fault, do not trust "
+    "its numbers."
+  )
+
+
+def _another_finds(canaries: Mapping[str, Any]) -> str | None:
+  """What another attack shows, at the lowest FPR where one does."""
+  for fpr, best in canaries["corrected"].items():
+    resolved = float(fpr) >= canaries["smallest_fpr"]
+    if resolved and best["low"] > canaries["chance"][fpr]:
+      name = describe(canaries["attacks"][best["attack"]])
+      count = len(canaries["attacks"])
+      return (
+        "That alone would not be clearly more than guessing, but the models do "
+        f"leak: another attack ({name}) recognises {percent(best['value'])} "
+        f"with at most {_odds(float(fpr))}, corrected for the choice of one "
+        f"among {count}."
+      )
+  return None
+
+
+def _epsilon_finds(bound: Mapping[str, Any]) -> str | None:
+  if not bound["epsilon"]:
+    return None
+  return (
+    "That alone would not be clearly more than guessing, but the models do "
+    f"leak: epsilon is at least {rounded_down(bound['epsilon'])}."
   )
 
 
