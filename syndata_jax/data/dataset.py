@@ -158,8 +158,8 @@ def subset(dataset: Dataset, num_train: int, seed: int) -> Dataset:
   absent, _ = _absent_classes(labels, dataset.num_classes)
   if absent:
     raise UserError(
-      f"num_train={num_train}: no image of class {absent[0]} is among those that"
-      f" seed={seed} draws: must be larger, or the seed another one"
+      f"num_train={num_train}: seed={seed} draws no image of class {absent[0]}:"
+      " must be larger, or the seed another one"
     )
   return dataclasses.replace(
     dataset, train_images=dataset.train_images[rows], train_labels=labels
@@ -223,7 +223,8 @@ def _check_labels(field: str, labels: np.ndarray, num_images: int) -> None:
       " once leaks is not measured, for canaries get one wrong label"
     )
     raise UserError(
-      f"{field} is {_described(labels)}: must be integer[{num_images}], {reason}"
+      f"{field} is {_described(labels)}: must be integer[{num_images}],"
+      f" {reason}"
     )
   if labels.dtype.kind not in "iu" or labels.shape != (num_images,):
     raise UserError(
@@ -248,8 +249,8 @@ def _check_every_class(train_labels: np.ndarray, num_classes: int) -> None:
     return
   if absent == [0] and count == 1:
     raise UserError(
-      "class 0 has no training images: train_labels begin at 1 and must begin at"
-      " 0; subtract 1 from all labels"
+      "class 0 has no training images: train_labels begin at 1 and must begin"
+      " at 0; subtract 1 from all labels"
     )
   names = ", ".join(map(str, absent))
   more = f" and {count - len(absent)} more" if count > len(absent) else ""

@@ -156,8 +156,8 @@ def _read(
   counts = f"{len(train)} training images of {len(classes)} classes"
   if not test:
     raise UserError(
-      f"{data_dir / 'test'}: has no images in its class folders, beside {counts}:"
-      f" must have files {', '.join(SUFFIXES)}"
+      f"{data_dir / 'test'}: has no images in its class folders, beside"
+      f" {counts}: must have files {', '.join(SUFFIXES)}"
     )
   with prefixed(f"{data_dir} ({counts}, {len(test)} test images)"):
     images = _stack([path for path, _ in (*train, *test)])
@@ -188,8 +188,8 @@ def _class_folders(
   unknown = sorted(set(class_names(data_dir / split)) - set(classes))
   if unknown:
     raise UserError(
-      f"{data_dir / split / unknown[0]}: no such class in {data_dir / 'train'}: "
-      f"must be one of {_listed(classes)}"
+      f"{data_dir / split / unknown[0]}: no such class in {data_dir / 'train'}:"
+      f" must be one of {_listed(classes)}"
     )
   return [
     (path, label)
@@ -202,7 +202,7 @@ def _class_folders(
 def _check_train(
   folder: pathlib.Path, train: list[_Labelled], classes: list[str]
 ) -> None:
-  """Refuses folders that hold no image: they are not classes, or were emptied."""
+  """Refuses folders that hold no image: no classes, or emptied ones."""
   if not train:
     raise UserError(
       f"{folder}: has no images in its class folders: must have files "

@@ -60,6 +60,10 @@ def _check_membership(split: AuditSplit) -> None:
       )
     # Dummies are rows of the test images, whose number no array here says.
     if name == "dummy_membership":
+      if index.size and index.min() < 0:
+        raise UserError(
+          f"dummy_index holds {index.min()}: must be rows of the test images"
+        )
       continue
     if index.size and not 0 <= index.min() <= index.max() < num_examples:
       raise UserError(
