@@ -104,7 +104,8 @@ def test_labels_by_the_rule_of_the_kind(kind):
   counts = np.bincount(distance, minlength=5)
   allowed = {"mislabelled": range(1, 5), "blank": range(5)}.get(kind, [0])
   assert np.flatnonzero(counts).tolist() == list(allowed)
-  assert scipy.stats.chisquare(counts[list(allowed)]).pvalue > 1e-4
+  if len(allowed) > 1:
+    assert scipy.stats.chisquare(counts[list(allowed)]).pvalue > 1e-4
   assert split.dummy_index.dtype == split.dummy_labels.dtype == np.int32
 
 
@@ -114,7 +115,7 @@ def test_labels_by_the_rule_of_the_kind(kind):
     (40, None, 10, 11),
     (9, None, 8, 9),
     (40, 5, 4, 5),
-    (3, None, 2, 3),
+    (7, None, 6, 7),
     (1, None, 0, 0),
     (40, 0, 0, 0),
     (40, 1, 0, 0),
@@ -135,7 +136,8 @@ def test_as_many_as_the_test_images_allow(num_test, most, shadows, coins):
 def test_coins_of_a_few_that_fell_alike_leave_none():
   counts = set()
   for seed in range(40):
-    split = dealt(coins_of(seed=seed), seed=seed, labels=TEST_LABELS[:2])
+    split = make_coin_split(LABELS, 20, 5, "clean", seed)
+    split = dealt(split, "clean", seed, labels=TEST_LABELS[:2])
     counts.add(len(split.dummy_index))
     if len(split.dummy_index):
       assert split.dummy_membership.sum() == 1
