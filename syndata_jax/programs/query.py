@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+import jax.numpy as jnp
 import numpy as np
 
 from syndata_jax.attack import OtherNetwork, PredictionFile, Predictions
@@ -37,7 +38,7 @@ def query(
   def logits(ask: Ask, images: np.ndarray) -> np.ndarray:
     """f32[Q,M,A,K] of images u8[Q,H,W,C]."""
     views = np.asarray(
-      augmentation.audit_views(images, recipe.shift, recipe.flip)
+      augmentation.audit_views(jnp.asarray(images), recipe.shift, recipe.flip)
     )  # [Q,A,H,W,C]
     answers = ask(views.reshape(-1, *views.shape[2:]))
     answers = answers.reshape(len(answers), *views.shape[:2], -1)
