@@ -37,6 +37,15 @@ def at_least(least: float, /, **fields: float) -> None:
     _require(_number(name, value) >= least, name, value, f"be at least {least}")
 
 
+def whole(least: int, /, **fields: int) -> None:
+  """Raises UserError unless every value is an integer, `least` or above."""
+  for name, value in fields.items():
+    number = _number(name, value)
+    is_whole = isinstance(number, numbers.Integral)
+    holds = is_whole and float(number) >= least
+    _require(holds, name, value, f"be a whole number of at least {least}")
+
+
 def within(
   low: float, high: float, ends: Ends = "[]", /, **fields: float
 ) -> None:

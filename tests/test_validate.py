@@ -65,6 +65,18 @@ def test_numbers(check, passes, fails, rule):
     check(field="1")
 
 
+def test_whole_numbers():
+  for value in (1, 7, np.int32(1)):
+    validate.whole(1, field=value)
+  for value in (0, -1, 1.0, 2.5, np.float32(3)):
+    rule = "be a whole number of at least 1"
+    with pytest.raises(UserError, match=f"^field={value}: must {rule}$"):
+      validate.whole(1, other=2, field=value)
+  for value in (None, True, "3", [3]):
+    with pytest.raises(UserError, match=r"^field=.*: must be a number$"):
+      validate.whole(1, field=value)
+
+
 def test_names():
   validate.one_of(("a", "b"), field="a", other="b")
   validate.one_of({"a": 1}, field="a")

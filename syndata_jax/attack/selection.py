@@ -23,16 +23,18 @@ def selection(
 
   Returns:
     A dict ready for JSON: `share`, the fraction of each model's members that
-    was selected, f64[M] as a list; `selected` and `unselected`, the TPR of
-    these members at each level of FPR over all non-members, keyed by the level
-    as text, or None where there are no such members.
+    was selected, M numbers, or None for a model that owns none of the examples;
+    `selected` and `unselected`, the TPR of these members at each level of FPR
+    over all non-members, keyed by the level as text, or None where there are
+    no such members.
 
   Raises:
     ValueError: an example was selected by a model that does not own it.
   """
   if (selected & ~membership).any():
     raise ValueError("selected holds an example that is no member")
-  share = selected.sum(axis=0) / membership.sum(axis=0)
+  counts = zip(selected.sum(axis=0), membership.sum(axis=0), strict=True)
+  share = [float(part / whole) if whole else None for part, whole in counts]
 
   def rates(members: np.ndarray) -> dict[str, float] | None:
     if not members.any():
@@ -42,7 +44,7 @@ def selection(
     return {str(fpr): float(curve.tpr_at(fpr)) for fpr in roc.FPR_LEVELS}
 
   return {
-    "share": share.tolist(),
+    "share": share,
     "selected": rates(selected),
     "unselected": rates(membership & ~selected),
   }

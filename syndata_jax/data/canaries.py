@@ -1,4 +1,4 @@
-"""The images of canaries that are not the pool's own."""
+"""The images of canaries that are not the pool's own, and of dummies."""
 
 import numpy as np
 
@@ -47,23 +47,73 @@ def plant(
     planted.flags.writeable = False
     return planted
   planted = images.copy()
-  count, channels = len(split.canary_index), images.shape[-1]
   if kind == "blank":
-    colours = keys.generator(seed, "canaries.blank").integers(
-      0, 256, (count, 1, 1, channels)
+    planted[split.canary_index] = _blank(
+      (len(split.canary_index), *images.shape[1:]), seed, "canaries.blank"
     )
-    planted[split.canary_index] = colours.astype(np.uint8)
   else:
-    if outside is None:
-      raise UserError(f"canary_kind={kind!r}: must have images from elsewhere")
-    if (
-      outside.dtype != np.uint8
-      or outside.shape[1:] != images.shape[1:]
-      or len(outside) < count
-    ):
-      raise UserError(
-        f"outside is {outside.dtype}{list(outside.shape)}: must be "
-        f"uint8{[count, *images.shape[1:]]}, one image per canary"
-      )
-    planted[split.canary_index] = outside[:count]
+    planted[split.canary_index] = _outside(
+      outside, 0, (len(split.canary_index), *images.shape[1:])
+    )
   return planted
+
+
+def dummy_images(
+  test_images: np.ndarray,
+  split: AuditSplit,
+  kind: str,
+  seed: int,
+  outside: np.ndarray | None = None,
+) -> np.ndarray:
+  """The images of the dummy canaries, made as `plant` makes those of canaries.
+
+  Args:
+    test_images: u8[T, H, W, C], which stay as they are.
+    split: whose `dummy_index` says which rows.
+    kind: as in `plant`.
+    seed: names the draw of colours, which are others than the canaries'.
+    outside: u8[at least Q + D, H, W, C]: the first Q are the canaries' own.
+
+  Returns:
+    u8[D, H, W, C].
+
+  Raises:
+    UserError: as `plant`.
+  """
+  validate.one_of(KINDS, canary_kind=kind)
+  shape = (len(split.dummy_index), *test_images.shape[1:])
+  if kind == "blank":
+    return _blank(shape, seed, "dummies.blank")
+  if kind == "out_of_distribution":
+    return _outside(outside, len(split.canary_index), shape)
+  return test_images[split.dummy_index]
+
+
+def _blank(shape: tuple[int, ...], seed: int, purpose: str) -> np.ndarray:
+  """u8[count, H, W, C], each of one random colour; the first are a prefix."""
+  count, channels = shape[0], shape[-1]
+  colours = keys.generator(seed, purpose).integers(
+    0, 256, (count, 1, 1, channels)
+  )
+  return np.broadcast_to(colours.astype(np.uint8), shape)
+
+
+def _outside(
+  outside: np.ndarray | None, first: int, shape: tuple[int, ...]
+) -> np.ndarray:
+  """u8[count, H, W, C], the images from the `first` on."""
+  if outside is None:
+    raise UserError(
+      "canary_kind='out_of_distribution': must have images from elsewhere"
+    )
+  count = first + shape[0]
+  if (
+    outside.dtype != np.uint8
+    or outside.shape[1:] != shape[1:]
+    or len(outside) < count
+  ):
+    raise UserError(
+      f"outside is {outside.dtype}{list(outside.shape)}: must be "
+      f"uint8{[count, *shape[1:]]}, one image per canary"
+    )
+  return outside[first:count]

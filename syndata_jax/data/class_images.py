@@ -188,10 +188,4 @@ def _data_set(
       f"source={source!r}: has {dataset.num_classes} classes: must have"
       f" {num_classes}"
     )
-  counts = np.bincount(dataset.train_labels, minlength=num_classes)
-  if not counts.min():
-    raise UserError(
-      f"source={source!r}: class {counts.argmin()} has no images: must have at"
-      " least one"
-    )
   return ClassImages(fit(dataset.train_images, shape), dataset.train_labels)

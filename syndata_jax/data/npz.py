@@ -1,43 +1,78 @@
-"""A user's own arrays from one .npz file."""
+"""A user's own arrays from one .npz file, also MedMNIST's and Keras's."""
 
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 from syndata_jax import files
-from syndata_jax.data.dataset import Arrays, check
+from syndata_jax.data.dataset import Arrays, canonical
 from syndata_jax.errors import UserError, prefixed
 
-_NAMES = (*Arrays._fields, "mean", "std", "flip")
+# Keras's names of the same arrays.
+_KERAS = {
+  "train_images": "x_train",
+  "train_labels": "y_train",
+  "test_images": "x_test",
+  "test_labels": "y_test",
+}
+_OPTIONS = ("mean", "std", "flip")
 
 
 def read(path: pathlib.Path) -> tuple[Arrays, dict[str, Any]]:
   """The four arrays of a data set, and what the file says besides.
 
-  The file has `train_images` u8[N, H, W, C], `train_labels` integer[N],
-  `test_images` u8[T, H, W, C], `test_labels` integer[T]; and may have `mean`
-  and `std`, C numbers each for pixels in [0, 1], and the truth value `flip`.
-  Whoever writes `mean` and `std` must take them from public knowledge.
+  The file has `train_images` u8[N, H, W, C] (or [N, H, W], grey),
+  `train_labels` integer[N] (or [N, 1]), `test_images` and `test_labels`
+  likewise; or the names that Keras gives them, `x_train`, `y_train`, `x_test`
+  and `y_test`. It may have `mean` and `std`, C numbers each for pixels in
+  [0, 1], and the truth value `flip`. Whoever writes `mean` and `std` must take
+  them from public knowledge. A file of MedMNIST is one; its validation images,
+  like any other array, are left out with a warning.
 
   Returns:
     The arrays, and a dictionary with those of `mean`, `std`, `flip` it holds.
 
   Raises:
-    UserError: no such file, a damaged one, or an array that is missing or has
-      another type or shape. Pickled objects are not read.
+    UserError: no such file, a damaged one, or an array that is missing, is
+      there twice, or has another type or shape. Pickled objects are not read.
   """
-  stored = files.read_arrays(path, lambda name: name in _NAMES)
+  known = (*Arrays._fields, *_KERAS.values(), *_OPTIONS)
+  unread: list[str] = []
+
+  def wanted(name: str) -> bool:
+    if name not in known:
+      unread.append(name)
+    return name in known
+
+  stored = files.read_arrays(path, wanted)
   with prefixed(str(path)):
-    for name in Arrays._fields:
-      if name not in stored:
-        raise UserError(
-          f"{name} is missing: must hold {', '.join(Arrays._fields)}"
-        )
-    arrays = Arrays(*(stored[name] for name in Arrays._fields))
-    check(arrays)
-    return arrays, _options(stored, channels=arrays.train_images.shape[-1])
+    arrays = canonical(
+      Arrays(*(_array(stored, field) for field in Arrays._fields))
+    )
+    options = _options(stored, channels=arrays.train_images.shape[-1])
+  if unread:
+    logging.warning(
+      "%s: %s left out: an audit reads training and test images alone",
+      path,
+      ", ".join(unread),
+    )
+  return arrays, options
+
+
+def _array(stored: Mapping[str, np.ndarray], field: str) -> np.ndarray:
+  """The array of this name, or of Keras's."""
+  names = [name for name in (field, _KERAS[field]) if name in stored]
+  if not names:
+    raise UserError(
+      f"{field} is missing: must hold {', '.join(Arrays._fields)}, or Keras's"
+      f" {', '.join(_KERAS.values())}"
+    )
+  if len(names) > 1:
+    raise UserError(f"holds {names[0]} and {names[1]}: must hold one of them")
+  return stored[names[0]]
 
 
 def _options(stored: Mapping[str, np.ndarray], channels: int) -> dict[str, Any]:

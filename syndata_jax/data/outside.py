@@ -20,6 +20,7 @@ def outside_images(
   seed: int,
   source: str = "photographs",
   data_dir: str | pathlib.Path | None = None,
+  spare: int = 0,
 ) -> np.ndarray:
   """Real images that have nothing to do with the private ones.
 
@@ -34,24 +35,26 @@ def outside_images(
       is a name for `load`: a random choice of its training images, resized to
       H x W and turned to grey or RGB where it has another shape.
     data_dir: where that data set's files are.
+    spare: how many more, as far as the source has them.
 
   Returns:
-    u8[count, H, W, C].
+    u8[count to count + spare, H, W, C].
 
   Raises:
     UserError: C is neither 1 nor 3, `count` is negative or more than the
       source has, or the source cannot be loaded.
   """
   check_shape(shape)
-  validate.not_negative(count=count)
+  validate.not_negative(count=count, spare=spare)
   if source == "photographs":
-    return crops(keys.generator(seed, "outside.crops"), count, shape)
+    return crops(keys.generator(seed, "outside.crops"), count + spare, shape)
   pool = sources.load(source, data_dir).train_images
   if count > len(pool):
     raise UserError(
       f"count={count}: must be at most {len(pool)}, the images of {source}"
     )
-  rows = keys.generator(seed, "outside.rows").permutation(len(pool))[:count]
+  order = keys.generator(seed, "outside.rows").permutation(len(pool))
+  rows = order[: count + spare]
   return fit((pool[row] for row in rows), shape)
 
 

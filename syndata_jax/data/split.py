@@ -8,14 +8,18 @@ and the sizes of the training sets vary. Equal sizes keep every array
 rectangular, and give each model the same number of steps and the same sampling
 rate. With one model (Steinke et al., 2023) each audited example is included by
 a fair coin of its own.
+
+Dummy canaries are made as canaries are, of test images, and dealt to models by
+the same draw; but no model trains on one. What an attack finds on them is what
+it finds where there is nothing.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from syndata_jax import files, keys, validate
-from syndata_jax.errors import UserError, prefixed
+from syndata_jax import keys, validate
+from syndata_jax.errors import UserError
 
 KINDS = ("mislabelled", "clean", "blank", "out_of_distribution")
 
@@ -29,6 +33,9 @@ class AuditSplit(NamedTuple):
   members: np.ndarray  # i32[M, n], ascending
   average_index: np.ndarray  # i32[V], ordinary examples that are audited too
   average_membership: np.ndarray  # bool[V, M]
+  dummy_index: np.ndarray  # i32[D], rows of the test images
+  dummy_labels: np.ndarray  # i32[D], given as those of canaries are
+  dummy_membership: np.ndarray  # bool[D, M], in name alone: no model has them
 
 
 def make_split(
@@ -59,8 +66,8 @@ def make_split(
       models too, with their true label.
 
   Returns:
-    The split. An example that is not audited is a member of every model, so
-    n = N - (Q + V) / 2.
+    The split, without dummies; see `add_dummies`. An example that is not
+    audited is a member of every model, so n = N - (Q + V) / 2.
 
   Raises:
     UserError: a number or kind that is not as above, or Q + V over N.
@@ -106,7 +113,7 @@ def make_coin_split(
     num_average: V, 0 or at least 2.
 
   Returns:
-    The split, with M = 1.
+    The split, with M = 1 and without dummies; see `add_dummies`.
 
   Raises:
     UserError: a number or kind that is not as above, Q + V over N, or coins
@@ -115,9 +122,11 @@ def make_coin_split(
   labels = np.asarray(labels)
   _validate(labels, num_canaries, num_classes, kind, num_average)
   membership = _toss("num_canaries", num_canaries, seed)
+  _check_coins("num_canaries", membership)
   average_membership = np.zeros((0, 1), bool)
   if num_average:
     average_membership = _toss("num_average", num_average, seed)
+    _check_coins("num_average", average_membership)
   return _split(labels, membership, average_membership, num_classes, kind, seed)
 
 
@@ -146,20 +155,83 @@ def _split(
   canary_index = order[:num_canaries]
   average_index = order[::-1][:num_average]
 
-  is_member = _is_member(
+  member = is_member(
     len(labels), canary_index, membership, average_index, average_membership
   )
   return AuditSplit(
     canary_index=canary_index.astype(np.int32),
-    labels=_relabel(labels, canary_index, num_classes, kind, seed),
+    labels=_relabel(
+      labels, canary_index, num_classes, kind, seed, "split.labels"
+    ),
     membership=membership,
-    members=_rows(is_member),
+    members=_rows(member),
     average_index=average_index.astype(np.int32),
     average_membership=average_membership,
+    dummy_index=np.zeros(0, np.int32),
+    dummy_labels=np.zeros(0, np.int32),
+    dummy_membership=np.zeros((0, membership.shape[1]), bool),
   )
 
 
-def _is_member(
+def add_dummies(
+  split: AuditSplit,
+  test_labels: np.ndarray,
+  num_classes: int,
+  kind: str,
+  seed: int,
+  most: int | None = None,
+) -> AuditSplit:
+  """The same split with dummy canaries: the null of the audit.
+
+  As many as there are canaries, or as the test images allow. Under shadow
+  models they are dealt as canaries are, each in name to half of the models;
+  with one model a fair coin decides. Their draws are independent of all others,
+  so no statistic of a model can tell a dummy's members from its non-members.
+  With one seed, the dummies of a smaller audit are the first of a larger one.
+
+  Args:
+    split: of `make_split` or `make_coin_split`.
+    test_labels: integer[T] in [0, num_classes), the true ones of images that
+      no model trains on.
+    num_classes: as the split was made with.
+    kind: as the split was made with.
+    seed: as the split was made with.
+    most: dummies at most, where there are images for no more.
+
+  Returns:
+    The split with D dummies, D even under shadow models. None where there are
+    fewer than 2, or where the coins of so few all fell alike.
+  """
+  num_canaries, num_models = split.membership.shape
+  test_labels = np.asarray(test_labels)
+  count = min(num_canaries, len(test_labels))
+  if most is not None:
+    count = min(count, most)
+  if num_models > 1:
+    count -= count % 2
+  if count < 2:
+    return split
+  if num_models > 1:
+    membership = _deal(count, num_models, seed, "split.dummies")
+  else:
+    membership = _toss("num_dummies", count, seed)
+    if _fell_alike(membership):
+      return split
+  order = keys.generator(seed, "split.dummy_order").permutation(
+    len(test_labels)
+  )
+  index = order[:count]
+  labels = _relabel(
+    test_labels, index, num_classes, kind, seed, "split.dummy_labels"
+  )
+  return split._replace(
+    dummy_index=index.astype(np.int32),
+    dummy_labels=labels[index],
+    dummy_membership=membership,
+  )
+
+
+def is_member(
   num_examples: int,
   canary_index: np.ndarray,
   membership: np.ndarray,
@@ -175,15 +247,15 @@ def _is_member(
     average_index: integer[V].
     average_membership: bool[V, M].
   """
-  is_member = np.ones((membership.shape[1], num_examples), bool)
-  is_member[:, canary_index] = membership.T
-  is_member[:, average_index] = average_membership.T
-  return is_member
+  member = np.ones((membership.shape[1], num_examples), bool)
+  member[:, canary_index] = membership.T
+  member[:, average_index] = average_membership.T
+  return member
 
 
-def _rows(is_member: np.ndarray) -> np.ndarray:
+def _rows(member: np.ndarray) -> np.ndarray:
   """i32[M, n], the rows where bool[M, N] is true, as many in each model."""
-  rows = np.nonzero(is_member)[1].reshape(len(is_member), -1)
+  rows = np.nonzero(member)[1].reshape(len(member), -1)
   return rows.astype(np.int32)
 
 
@@ -210,16 +282,23 @@ def _deal(
 
 
 def _toss(name: str, num_examples: int, seed: int) -> np.ndarray:
-  """bool[num_examples, 1], independent and fair; both sides are there."""
+  """bool[num_examples, 1], independent and fair."""
   validate.at_least(2, **{name: num_examples})
   draws = keys.generator(seed, f"split.coins.{name}")
-  coins = draws.random((num_examples, 1)) < 0.5
-  if coins.all() == coins.any():
+  return draws.random((num_examples, 1)) < 0.5
+
+
+def _fell_alike(coins: np.ndarray) -> bool:
+  return bool(coins.all() == coins.any())
+
+
+def _check_coins(name: str, coins: np.ndarray) -> None:
+  """Raises UserError unless both sides of bool[num_examples, 1] are there."""
+  if _fell_alike(coins):
     raise UserError(
-      f"{name}={num_examples}: all coins fell alike; more examples or another"
+      f"{name}={len(coins)}: all coins fell alike; more examples or another"
       " seed needed"
     )
-  return coins
 
 
 def _relabel(
@@ -228,6 +307,7 @@ def _relabel(
   num_classes: int,
   kind: str,
   seed: int,
+  purpose: str,
 ) -> np.ndarray:
   """i32[N], the labels with those of the canaries as `make_split` says.
 
@@ -236,10 +316,11 @@ def _relabel(
     canary_index: integer[Q], rows of the pool.
     num_classes: K.
     kind: of the canaries.
-    seed: names the draw.
+    seed: with the purpose, names the draw.
+    purpose: of the stream.
   """
   changed = labels.astype(np.int32)
-  random = keys.generator(seed, "split.labels")
+  random = keys.generator(seed, purpose)
   # Drawn for the whole pool, so that no draw depends on the number of canaries.
   if kind == "mislabelled":
     distance = random.integers(1, num_classes, len(labels))
@@ -282,71 +363,3 @@ def _validate(
       f"labels spans {labels.min()}..{labels.max()}: must lie in 0.."
       f"{num_classes - 1}"
     )
-
-
-def save_split(path: files.Path, split: AuditSplit) -> None:
-  """Writes a split as .npz: the whole file appears, or none of it does."""
-  with files.write_stream(path) as stream:
-    np.savez_compressed(stream, **split._asdict())
-
-
-def load_split(path: files.Path) -> AuditSplit:
-  """Reads what `save_split` wrote, equal to it; nothing is unpickled.
-
-  Raises:
-    UserError: no such file, a damaged one, or arrays that do not fit together.
-  """
-  arrays = files.read_arrays(path, lambda name: name in AuditSplit._fields)
-  with prefixed(str(path)):
-    for name in AuditSplit._fields:
-      if name not in arrays:
-        raise UserError(
-          f"{name} is missing: must hold {', '.join(AuditSplit._fields)}"
-        )
-    split = AuditSplit(**arrays)
-    _check_types(split)
-    _check_membership(split)
-  return split
-
-
-def _check_types(split: AuditSplit) -> None:
-  """Raises UserError unless all fields have their dtype and their axes."""
-  for name, array in split._asdict().items():
-    dtype = np.dtype(bool if name.endswith("membership") else np.int32)
-    axes = 1 if name.endswith(("index", "labels")) else 2
-    if array.dtype != dtype or array.ndim != axes:
-      raise UserError(
-        f"{name} is {array.dtype}{list(array.shape)}: must be "
-        f"{axes}-dimensional {dtype}"
-      )
-
-
-def _check_membership(split: AuditSplit) -> None:
-  """Raises UserError unless the members are those that membership says."""
-  num_models, num_examples = len(split.members), len(split.labels)
-  for name, index_name in (
-    ("membership", "canary_index"),
-    ("average_membership", "average_index"),
-  ):
-    membership, index = getattr(split, name), getattr(split, index_name)
-    if membership.shape != (len(index), num_models):
-      raise UserError(
-        f"{name} has shape {list(membership.shape)}: must be [{len(index)}, "
-        f"{num_models}]"
-      )
-    if index.size and not 0 <= index.min() <= index.max() < num_examples:
-      raise UserError(
-        f"{index_name} spans {index.min()}..{index.max()}: must lie in 0.."
-        f"{num_examples - 1}"
-      )
-  is_member = _is_member(
-    num_examples,
-    split.canary_index,
-    split.membership,
-    split.average_index,
-    split.average_membership,
-  )
-  # Ascending rows, so that equal sets are equal arrays.
-  rows = np.nonzero(is_member)[1]
-  if not np.array_equal(split.members.ravel(), rows):
-    raise UserError("members are not those that membership says: delete it")

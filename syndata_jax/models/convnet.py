@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from syndata_jax import validate
 from syndata_jax.models import layers
 
 
@@ -43,6 +44,19 @@ def make(
   dtype: jnp.dtype = jnp.float32,
   lowering: str = "auto",
 ) -> ConvNet:
-  """Builds the network; see `syndata_jax.models.create`."""
+  """Builds the network; see `syndata_jax.models.create`.
+
+  Args:
+    num_classes: K.
+    width: channels of every convolution.
+    depth: number of convolutions.
+    norm: "instance", "group" or "batch".
+    dtype: of the computation.
+    lowering: how the convolutions are computed.
+
+  Raises:
+    UserError: no convolution or no channel, or no such norm.
+  """
+  validate.whole(1, width=width, depth=depth)
   conv = partial(layers.Conv, dtype=dtype, lowering=lowering)
   return ConvNet(num_classes, width, depth, layers.norm(norm, dtype), conv)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from syndata_jax import validate
 from syndata_jax.models import layers
 
 
@@ -59,6 +60,18 @@ def make(
   dtype: jnp.dtype = jnp.float32,
   lowering: str = "auto",
 ) -> ResNet18:
-  """Builds the network; see `syndata_jax.models.create`."""
+  """Builds the network; see `syndata_jax.models.create`.
+
+  Args:
+    num_classes: K.
+    width: channels of the first stage.
+    norm: "batch", "group" or "instance".
+    dtype: of the computation.
+    lowering: how the convolutions are computed.
+
+  Raises:
+    UserError: no channel, or no such norm.
+  """
+  validate.whole(1, width=width)
   conv = partial(layers.Conv, dtype=dtype, lowering=lowering)
   return ResNet18(num_classes, width, layers.norm(norm, dtype), conv)

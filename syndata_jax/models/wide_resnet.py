@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from syndata_jax import validate
 from syndata_jax.errors import UserError
 from syndata_jax.models import layers
 
@@ -91,10 +92,20 @@ def make(
 ) -> WideResNet:
   """Builds WRN-depth-width; depth is 6 n + 4, `width` multiplies 16.
 
+  Args:
+    num_classes: K.
+    depth: of the convolutions, in number.
+    width: how many times 16 channels the first group has.
+    norm: "batch" or "group".
+    dtype: of the computation.
+    lowering: how the convolutions are computed.
+
   Raises:
-    UserError: another depth, or a norm other than batch and group.
+    UserError: another depth, no channel, or a norm other than batch and group.
   """
-  if depth < 10 or (depth - 4) % 6:
+  validate.whole(10, depth=depth)
+  validate.whole(1, width=width)
+  if (depth - 4) % 6:
     raise UserError(f"depth={depth}: a WideResNet has 10, 16, 22, 28, ...")
   if norm not in ("batch", "group"):
     raise UserError(f"norm={norm!r}: wide_resnet accepts batch or group")

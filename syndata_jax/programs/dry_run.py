@@ -133,7 +133,7 @@ def _query(
     {name: timed(other) for name, other in others.items()},
   )
   views = answers.canaries.logits.shape[2]
-  note = f"{counted(views, 'view')} of each audited image"
+  note = f"{counted(views, 'view')} of each audited image and dummy canary"
   operations = models * asked * flops / 3  # of prediction alone
   return Stage("query", seconds, largest, models, operations, note), answers
 
@@ -161,6 +161,8 @@ def _attack(answers: PredictionFile) -> Stage:
   start = time.perf_counter()
   attack.attack(answers)
   # Logits and scores are kept in float64 beside the float32 of the file.
-  populations = filter(None, (answers.canaries, answers.average))
+  populations = filter(
+    None, (answers.canaries, answers.average, answers.dummies)
+  )
   size = sum(each.logits.nbytes for each in populations)
   return Stage("attack", time.perf_counter() - start, 3 * size)

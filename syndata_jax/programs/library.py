@@ -18,7 +18,7 @@ from rich.console import Console
 from syndata_jax import attack, data, files
 from syndata_jax.attack import PredictionFile, Predictions
 from syndata_jax.data import Dataset
-from syndata_jax.data.dataset import Arrays, check
+from syndata_jax.data.dataset import Arrays, canonical
 from syndata_jax.errors import UserError
 from syndata_jax.programs import judge, shadows
 from syndata_jax.programs.plan import plan_for
@@ -94,17 +94,17 @@ def audit(
 
   Args:
     train: the private images, uint8[N,H,W,C] with C 1 (grey) or 3 (RGB), or
-      uint8[N,H,W] in grey, and their labels, integer[N] from 0.
+      uint8[N,H,W] in grey, and their labels, integer[N] or [N,1], from 0.
     test: test images of the same shape, and their labels: for utility.
     paradigm: "undefended", "coreset", "distillation", "dpsgd", or a module of
       your own.
     model: "convnet", "resnet18", "wide_resnet", or a module of your own;
       `model_options`, a dict, sets width and so on.
     num_classes: K; None for the largest label + 1.
-    mean: subtracted from pixels scaled to [0, 1]: one number, or one per
-      channel. None for one half. A published constant does; the mean of the
+    mean: subtracted from pixels scaled to [0, 1]: one number in [0, 1], or one
+      per channel. None for one half. A published constant does; the mean of the
       private images would be a leak that no audit sees.
-    std: what they are divided by then, in the same way. None for one half.
+    std: what they are divided by then, in (0, 1]. None for one half.
     flip: whether a mirrored image is still one of its class; with
       `augment=True`, the default, images are then flipped at random.
     workdir: the folder of the run, for the files that `syndata-audit` leaves
@@ -240,24 +240,15 @@ def _dataset(
     test: as in `audit`.
     facts: fields of `Dataset` by name, None where not given.
   """
-  arrays = Arrays(*_images("train", train), *_images("test", test))
-  check(arrays)
+  parts = ("images", "labels")
+  arrays = canonical(
+    Arrays(*_parts("train", train, parts), *_parts("test", test, parts))
+  )
   channels = arrays.train_images.shape[-1]
   facts = {name: each for name, each in facts.items() if each is not None}
   for field in facts.keys() & {"mean", "std"}:
     facts[field] = _per_channel(field, facts[field], channels)
   return data.own_dataset(name, arrays, **facts)
-
-
-def _images(name: str, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
-  """Images with their axis of channels, and labels; not checked further."""
-  images, labels = _parts(name, pair, ("images", "labels"))
-  if images.dtype.kind == "f":
-    raise UserError(
-      f"{name} images are {images.dtype}: must be uint8, such as"
-      " numpy.rint(255 * images).astype('uint8') of pixels in [0, 1]"
-    )
-  return images[..., None] if images.ndim == 3 else images, labels
 
 
 def _parts(name: str, values: Any, parts: Sequence[str]) -> list[np.ndarray]:

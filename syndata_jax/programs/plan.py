@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from syndata_jax import data, models, paradigms
@@ -21,6 +22,7 @@ class Plan(NamedTuple):
   split: AuditSplit
   private: paradigms.Private  # canaries planted
   paradigm: paradigms.Paradigm
+  dummies: np.ndarray  # u8[D,H,W,C], images that are queried and not trained on
 
 
 def make_plan(
@@ -51,16 +53,18 @@ def plan_for(
   dataset = data.subset(dataset, settings.num_train, settings.seed)
   split = make_split(settings, dataset)
   engine = make_engine(settings, dataset, device_axis)
-  outside = None
-  if settings.canary_kind == "out_of_distribution":
+  kind, seed, count = settings.canary_kind, settings.seed, settings.num_canaries
+  outside, most = None, count
+  if kind == "out_of_distribution":
     shape, source = dataset.train_images.shape[1:], settings.canary_source
     with prefixed(f"canary_source={source!r}"):
-      outside = data.outside_images(
-        settings.num_canaries, shape, settings.seed, source, data_dir
-      )
-  images = data.plant(
-    dataset.train_images, split, settings.canary_kind, settings.seed, outside
+      outside = data.outside_images(count, shape, seed, source, data_dir, count)
+    most = len(outside) - count
+  split = data.add_dummies(
+    split, dataset.test_labels, dataset.num_classes, kind, seed, most
   )
+  images = data.plant(dataset.train_images, split, kind, seed, outside)
+  dummies = data.dummy_images(dataset.test_images, split, kind, seed, outside)
   private = paradigms.Private(
     images,
     split.labels,
@@ -71,11 +75,11 @@ def plan_for(
   paradigm = paradigms.create(
     settings.paradigm, engine, settings.options, private
   )
-  return Plan(settings, dataset, split, private, paradigm)
+  return Plan(settings, dataset, split, private, paradigm, dummies)
 
 
 def make_split(settings: Settings, dataset: Dataset) -> AuditSplit:
-  """Who trains on what, by the design of the chosen audit."""
+  """Who trains on what, by the design of the chosen audit; no dummies yet."""
   design = (dataset.num_classes, settings.canary_kind, settings.seed)
   labels, canaries = dataset.train_labels, settings.num_canaries
   average = settings.num_average

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+import jax.numpy as jnp
 import numpy as np
 
 from syndata_jax.attack import OtherNetwork, PredictionFile, Predictions
@@ -19,7 +20,7 @@ def query(
   training_set: TrainingSet,
   others: Mapping[str, Ask] | None = None,
 ) -> PredictionFile:
-  """Asks all models about audited examples and test images.
+  """Asks all models about audited examples, dummies and test images.
 
   Args:
     plan: the audit.
@@ -28,20 +29,19 @@ def query(
     others: networks that the report sets beside them, by name.
 
   Returns:
-    Logits of the audited examples under every view, and test accuracy.
+    Logits of audited examples and dummies under every view, and test accuracy.
   """
   split, test = plan.split, plan.dataset.test_images
+  pool = plan.private.images
   recipe = plan.paradigm.queried.recipe  # what training showed is queried
 
-  def logits(ask: Ask, index: np.ndarray) -> np.ndarray:
-    """f32[Q,M,A,K] of rows of the private pool."""
-    images = np.asarray(
-      augmentation.audit_views(
-        plan.private.images[index], recipe.shift, recipe.flip
-      )
+  def logits(ask: Ask, images: np.ndarray) -> np.ndarray:
+    """f32[Q,M,A,K] of images u8[Q,H,W,C]."""
+    views = np.asarray(
+      augmentation.audit_views(jnp.asarray(images), recipe.shift, recipe.flip)
     )  # [Q,A,H,W,C]
-    answers = ask(images.reshape(-1, *images.shape[2:]))
-    answers = answers.reshape(len(answers), *images.shape[:2], -1)
+    answers = ask(views.reshape(-1, *views.shape[2:]))
+    answers = answers.reshape(len(answers), *views.shape[:2], -1)
     return np.moveaxis(answers, 0, 1)
 
   def accuracy(ask: Ask) -> np.ndarray:
@@ -49,7 +49,8 @@ def query(
     return right.mean(axis=1).astype(np.float32)
 
   def predictions(index: np.ndarray, membership: np.ndarray) -> Predictions:
-    return Predictions(logits(ask, index), split.labels[index], membership)
+    answers = logits(ask, pool[index])
+    return Predictions(answers, split.labels[index], membership)
 
   return PredictionFile(
     canaries=predictions(split.canary_index, split.membership),
@@ -61,9 +62,18 @@ def query(
     test_accuracy=accuracy(ask),
     selected=_selected(plan, training_set),
     others={
-      name: OtherNetwork(logits(other, split.canary_index), accuracy(other))
+      name: OtherNetwork(
+        logits(other, pool[split.canary_index]), accuracy(other)
+      )
       for name, other in (others or {}).items()
     },
+    dummies=(
+      Predictions(
+        logits(ask, plan.dummies), split.dummy_labels, split.dummy_membership
+      )
+      if len(plan.dummies)
+      else None
+    ),
   )
 
 

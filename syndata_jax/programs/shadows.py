@@ -1,11 +1,18 @@
 """The first half of an audit: from data to the logits of all models."""
 
+import datetime
 import pathlib
+import platform
+import time
+from typing import Any
 
+import flax
 import jax
+import jaxlib
+import numpy as np
 from rich.console import Console
 
-from syndata_jax import data, files
+from syndata_jax import __version__, data, files
 from syndata_jax.attack import save_predictions
 from syndata_jax.data import AuditSplit
 from syndata_jax.ensemble import Round, Workspace, querier
@@ -46,6 +53,9 @@ def train_and_query(plan: Plan, path: str, console: Console) -> pathlib.Path:
   _keep_split(workdir / "split.npz", plan.split)
   if (workdir / "predictions.npz").exists():
     return workdir
+  start = time.perf_counter()
+  # What earlier starts spent, as far as they noted it.
+  before = sum(each["seconds"] for each in workdirs.read_metrics(workdir))
   key = jax.random.key(plan.settings.seed)
   every = plan.settings.performance.checkpoint_every
   with stage_progress(console) as show:
@@ -62,7 +72,6 @@ def train_and_query(plan: Plan, path: str, console: Console) -> pathlib.Path:
       on_round,
     )
     training_set = synthesized.training_set
-    _describe(plan, workdir, synthesized.seconds)
     final = Workspace(workdir, on_round, every)
     paradigm = plan.paradigm
     state = final.train(
@@ -80,6 +89,9 @@ def train_and_query(plan: Plan, path: str, console: Console) -> pathlib.Path:
     training_set,
     {name: _ask(other) for name, other in others.items()},
   )
+  seconds = before + time.perf_counter() - start
+  machine = _described(plan, synthesized.seconds) | {"wall_seconds": seconds}
+  files.write_json(workdir / "machine.json", machine)
   save_predictions(workdir / "predictions.npz", answers)
   return workdir
 
@@ -102,18 +114,31 @@ def _keep_split(path: pathlib.Path, split: AuditSplit) -> None:
       )
 
 
-def _describe(plan: Plan, workdir: pathlib.Path, seconds: float) -> None:
-  """Notes what the report needs to know of the machine and the network."""
+def _described(plan: Plan, synthesize_seconds: float) -> dict[str, Any]:
+  """What the report needs to know of the run, its machine and its network."""
   engine = plan.paradigm.queried
   devices = engine.layout.devices
-  peak = peak_flops(devices[0], engine.dtype)
-  machine = {
+  now = datetime.datetime.now(datetime.UTC)
+  return {
     "device": devices[0].device_kind,
     "devices": len(devices),
     "precision": engine.dtype.name,
     "training_flops_per_image": flops_per_image(plan),
-    "peak_flops": peak,
-    "synthesize_seconds": seconds,
+    "peak_flops": peak_flops(devices[0], engine.dtype),
+    "synthesize_seconds": synthesize_seconds,
     "chosen_as": plan.paradigm.chosen_as,
+    "num_members": plan.split.members.shape[1],
+    "date": now.isoformat(timespec="seconds"),  # when all were queried
+    "versions": _versions(),
   }
-  files.write_json(workdir / "machine.json", machine)
+
+
+def _versions() -> dict[str, str]:
+  return {
+    "syndata_jax": __version__,
+    "jax": jax.__version__,
+    "jaxlib": jaxlib.__version__,
+    "flax": flax.__version__,
+    "numpy": np.__version__,
+    "python": platform.python_version(),
+  }

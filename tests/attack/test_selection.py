@@ -1,5 +1,7 @@
 """Members apart, by whether their model learned from them."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,19 @@ def test_what_leaks_is_what_was_selected():
   by_hand = (members > threshold).mean()
   assert record["unselected"]["0.05"] == pytest.approx(by_hand)
   assert by_hand < 0.12
+
+
+def test_a_model_that_owns_none_has_no_share():
+  """As in coin designs with few canaries: 0 of 0 is no number."""
+  membership = np.tile(np.arange(8) < 4, (3, 1))
+  scores = np.random.default_rng(0).normal(size=(3, 8))
+  record = selection(scores, membership, membership)
+  assert record["share"] == [1.0] * 4 + [None] * 4
+  none = selection(scores, membership, np.zeros_like(membership))
+  assert none["share"] == [0.0] * 4 + [None] * 4 and none["selected"] is None
+  # JSON knows no NaN.
+  for written in (record, none):
+    assert json.loads(json.dumps(written, allow_nan=False)) == written
 
 
 def test_a_kind_of_which_there_are_none():

@@ -1,11 +1,20 @@
 """What a data set refuses, subsets, and the embedded and the real ones."""
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
 
-from syndata_jax.data import Dataset, fashion_mnist, load, subset
+from syndata_jax.data import (
+  Dataset,
+  fashion_mnist,
+  load,
+  own_dataset,
+  subset,
+  subset_rows,
+)
+from syndata_jax.data.dataset import Arrays
 from syndata_jax.errors import UserError
 
 
@@ -40,6 +49,9 @@ def dataset():
     ("mean", (0.5,)),
     ("mean", (0.5, 0.5, float("nan"))),
     ("std", (0.5, 0.5, 0.0)),
+    ("std", (0.5, 0.5, 63.0)),
+    ("mean", (125.3, 123.0, 113.9)),
+    ("mean", (0.5, 0.5, -0.1)),
   ],
 )
 def test_a_wrong_field_is_refused(dataset, field, value):
@@ -48,9 +60,9 @@ def test_a_wrong_field_is_refused(dataset, field, value):
 
 
 def test_a_subset_is_a_prefix_and_keeps_pairs(dataset):
-  small, large = subset(dataset, 5, 1), subset(dataset, 20, 1)
-  np.testing.assert_array_equal(small.train_images, large.train_images[:5])
-  np.testing.assert_array_equal(small.train_labels, large.train_labels[:5])
+  small, large = subset(dataset, 9, 1), subset(dataset, 20, 1)
+  np.testing.assert_array_equal(small.train_images, large.train_images[:9])
+  np.testing.assert_array_equal(small.train_labels, large.train_labels[:9])
   pairs = {
     (image.tobytes(), int(label))
     for image, label in zip(
@@ -62,6 +74,79 @@ def test_a_subset_is_a_prefix_and_keeps_pairs(dataset):
     for image, label in zip(large.train_images, large.train_labels, strict=True)
   }
   assert subset(dataset, 0, 1) is dataset
+
+
+def test_a_subset_that_loses_a_class(dataset):
+  """Whichever class it is, and not where the last class is left."""
+  outcomes = set()
+  for seed in range(200):
+    drawn = dataset.train_labels[subset_rows(20, 4, seed)]
+    missing = sorted({0, 1, 2} - set(drawn.tolist()))
+    outcomes.add(tuple(missing))
+    if not missing:
+      assert len(subset(dataset, 4, seed).train_labels) == 4
+      continue
+    with pytest.raises(UserError) as refused:
+      subset(dataset, 4, seed)
+    assert str(refused.value).startswith(
+      f"num_train=4: seed={seed} draws no image of class {missing[0]}: "
+    )
+  assert outcomes >= {(), (0,), (1,), (2,)}
+
+
+@pytest.mark.parametrize(
+  ("train_labels", "test_labels", "message"),
+  [
+    (
+      np.arange(20) % 4 + 1,
+      np.ones(6, int),
+      "class 0 has no training images: train_labels begin at 1 and must begin"
+      " at 0; subtract 1 from all labels",
+    ),
+    (
+      np.where(np.arange(20) == 5, 255, np.arange(20) % 4),
+      np.zeros(6, int),
+      "classes 4, 5, 6 and 248 more have no training images: each of 0..255",
+    ),
+    (
+      np.where(np.arange(20) == 5, 2**31 - 1, np.arange(20) % 4),
+      np.zeros(6, int),
+      "classes 4, 5, 6 and 2147483640 more have no training images: each of",
+    ),
+    (
+      np.arange(20) % 4,
+      np.full(6, 4),
+      "class 4 has no training images: each of 0..4 must have one; number",
+    ),
+    (
+      np.arange(20) % 2 * 2,
+      np.full(6, 1),
+      "class 1 has no training images: each of 0..2 must have one; number",
+    ),
+    (
+      np.arange(20) % 2 + 2,
+      np.full(6, 2),
+      "classes 0, 1 have no training images: each of 0..3 must have one;",
+    ),
+  ],
+)
+def test_a_class_without_training_images(
+  dataset, train_labels, test_labels, message
+):
+  arrays = Arrays(
+    dataset.train_images, train_labels, dataset.test_images, test_labels
+  )
+  begun = time.perf_counter()
+  with pytest.raises(UserError) as refused:
+    own_dataset("toy", arrays)
+  assert time.perf_counter() - begun < 1
+  assert str(refused.value).startswith(f"dataset=toy: {message}")
+  assert "\n" not in str(refused.value)
+
+
+def test_a_class_that_is_promised_and_not_there(dataset):
+  with pytest.raises(UserError, match="toy: class 3 has no training images"):
+    dataclasses.replace(dataset, num_classes=4)
 
 
 @pytest.mark.parametrize("num_train", [-1, 21])

@@ -142,6 +142,16 @@ def test_average_pool_drops_the_odd_row():
     ("convnet", {"norm": "layer"}, "norm='layer': must be one of batch"),
     ("wide_resnet", {"depth": 17}, "depth=17"),
     ("wide_resnet", {"norm": "instance"}, "accepts batch or group"),
+    # A ConvNet of no layer would be a linear model, built in silence.
+    ("convnet", {"depth": 0}, "^depth=0: must be a whole number of at least 1"),
+    ("convnet", {"depth": -1}, "^depth=-1: must be a whole number"),
+    ("convnet", {"depth": 1.5}, "^depth=1.5: must be a whole number"),
+    ("convnet", {"width": 0}, "^width=0: must be a whole number of at"),
+    ("resnet18", {"width": 0}, "^width=0: must be a whole number of at"),
+    ("resnet18", {"width": 2.0}, "^width=2.0: must be a whole number"),
+    ("wide_resnet", {"width": -2}, "^width=-2: must be a whole number of at"),
+    ("wide_resnet", {"depth": 4}, "^depth=4: must be a whole number of at"),
+    ("wide_resnet", {"depth": 10.0}, "^depth=10.0: must be a whole number"),
   ],
 )
 def test_mistakes_are_named(name, options, message):

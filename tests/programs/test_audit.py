@@ -1,10 +1,14 @@
 """The main job from one end to the other, on an audit of seconds."""
 
+import datetime
+import importlib.metadata
 import json
+import sys
 
 import numpy as np
 import pytest
 
+import syndata_jax
 from syndata_jax import paradigms
 from syndata_jax.errors import UserError
 
@@ -52,6 +56,9 @@ def test_predictions_have_the_documented_arrays(finished):
     "average_logits": ("float32", (V, M, A, K)),
     "average_labels": ("int32", (V,)),
     "average_membership": ("bool", (V, M)),
+    "dummy_logits": ("float32", (Q, M, A, K)),
+    "dummy_labels": ("int32", (Q,)),
+    "dummy_membership": ("bool", (Q, M)),
     "test_accuracy": ("float32", (M,)),
   }
 
@@ -68,6 +75,29 @@ def test_predictions_agree_with_the_split(finished):
       predictions[f"{prefix}labels"], split["labels"][split[index]]
     )
   assert split["members"].shape == (M, N - (Q + V) // 2)
+  for name in ("labels", "membership"):
+    np.testing.assert_array_equal(
+      predictions[f"dummy_{name}"], split[f"dummy_{name}"]
+    )
+
+
+def test_the_machine_and_the_run_are_described(finished):
+  machine = json.loads((finished.workdir / "machine.json").read_text())
+  assert machine["num_members"] == N - (Q + V) // 2
+  lines = (finished.workdir / "metrics.jsonl").read_text().splitlines()
+  rounds = sum(json.loads(line)["seconds"] for line in lines)
+  assert rounds < machine["wall_seconds"] < rounds + 600
+  date = datetime.datetime.fromisoformat(machine["date"])
+  assert date.utcoffset() == datetime.timedelta(0)
+  age = datetime.datetime.now(datetime.UTC) - date
+  assert datetime.timedelta(0) <= age < datetime.timedelta(hours=2)
+  versions = machine["versions"]
+  for name in ("jax", "jaxlib", "flax", "numpy"):
+    assert versions.pop(name) == importlib.metadata.version(name)
+  assert versions == {
+    "syndata_jax": syndata_jax.__version__,
+    "python": sys.version.split()[0],
+  }
 
 
 def test_config_json_says_what_was_run(finished):

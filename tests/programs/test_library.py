@@ -72,7 +72,7 @@ def temporary(tmp_path, monkeypatch):
 
 def test_the_numbers_are_the_programs(finished, digits, temporary):
   images, labels = digits["train"]
-  grey = images[..., 0], labels.astype(np.uint8)
+  grey = images[..., 0], labels[:, None].astype(np.uint8)
   # As a notebook may have them: other containers, other kinds of numbers.
   report = syndata_jax.audit(
     **digits | {"train": grey, "test": list(digits["test"]), "mean": 0.3053},
@@ -81,9 +81,14 @@ def test_the_numbers_are_the_programs(finished, digits, temporary):
   assert not list(temporary.iterdir())
   program = _arrays(finished.workdir / "predictions.npz")
   canaries, average, accuracy, *_ = report.predictions
-  ours = canaries._asdict() | {
-    f"average_{name}": each for name, each in average._asdict().items()
-  }
+  ours = canaries._asdict()
+  for prefix, beside in (
+    ("average", average),
+    ("dummy", report.predictions.dummies),
+  ):
+    ours |= {
+      f"{prefix}_{name}": each for name, each in beside._asdict().items()
+    }
   ours["test_accuracy"] = accuracy
   assert ours.keys() == program.keys()
   for name, expected in program.items():
@@ -124,7 +129,6 @@ def test_a_workdir_of_the_program_goes_on(finished, digits, tmp_path):
     {"mean": 0.5},
     {"std": 0.5},
     {"flip": True},
-    {"num_classes": 11},
   ):
     with pytest.raises(
       UserError, match=r"\(data is '[0-9a-f]+' there and [^;]*;"
@@ -186,7 +190,9 @@ def test_a_broken_guarantee_is_reported_and_not_raised(finished, tmp_path):
     ({"num_classes": 5}, "train_labels spans 0..9: must lie in 0..4"),
     ({"mean": (0.1, 0.2)}, r"mean=\(0.1, 0.2\): must be 1 finite"),
     ({"mean": "grey"}, "mean='grey': must be a number, or one for each"),
-    ({"std": 0}, r"std=\(0.0,\): must be greater than 0"),
+    ({"std": 0}, r"std=\(0.0,\): must be in \(0, 1\]"),
+    ({"mean": 125.3}, r"mean=\(125.3,\): must be in \[0, 1\].* by 255$"),
+    ({"num_classes": 11}, "class 10 has no training images: each of 0..10"),
     ({"train": None}, r"train is of type NoneType: must be a tuple \(images, "),
     ({"num_canaries": 2000}, "num_canaries=2000 and num_average=8"),
   ],
@@ -201,7 +207,16 @@ def test_mistakes_end_in_one_line(changes, message, digits, temporary):
 @pytest.mark.parametrize(
   ("change", "message"),
   [
-    (lambda i, y: (i / 255, y), r"train images are float64: .*255 \* images"),
+    (
+      lambda i, y: (i / 255, y),
+      r"train_images is float64\[1437, 8, 8, 1\]: must be uint8, such as"
+      r" \(images \* 255\)\.round\(\)",
+    ),
+    (lambda i, y: (i, y + 1), "class 0 has no training images: train_labels b"),
+    (
+      lambda i, y: (i, np.eye(10)[y]),
+      r"train_labels is .*such as labels\.argmax\(axis=1\)$",
+    ),
     (lambda i, y: (i[..., 0, 0], y), "train_images is uint8.*must be uint8"),
     (lambda i, y: (i, y[1:]), r"train_labels is .*must be integer\[1437\]"),
     (lambda i, y: (i, y - 1), r"train_labels spans -1..8"),

@@ -52,6 +52,9 @@ def test_the_files_of_a_finished_run(finished_one):
     "average_logits": (V, 1, A, K),
     "average_labels": (V,),
     "average_membership": (V, 1),
+    "dummy_logits": (Q, 1, A, K),
+    "dummy_labels": (Q,),
+    "dummy_membership": (Q, 1),
     "test_accuracy": (1,),
   }
   split = _arrays(workdir / "split.npz")

@@ -151,13 +151,25 @@ def scale(image: jax.Array, sy: jax.Array, sx: jax.Array) -> jax.Array:
 def rotate(
   image: jax.Array, angle: jax.Array, align_corners: bool = False
 ) -> jax.Array:
-  """Turns about the centre by an angle in radians, bilinear."""
+  """Turns about the centre by an angle in radians, bilinear.
+
+  The turn is that of the square which the image is stretched to. With aligned
+  corners a side of one pixel has no length: its pixels stay on their line,
+  and the other side shrinks by the cosine, as in PyTorch's `grid_sample`.
+
+  Args:
+    image: [H,W,C].
+    angle: of the turn.
+    align_corners: as in `augment`.
+  """
   height, width, _ = image.shape
-  # The turn is that of the square which the image is stretched to.
-  aspect = (width - align_corners) / (height - align_corners)
+  tall, wide = height - align_corners, width - align_corners
   y = _centred(height, image.dtype)[:, None]
   x = _centred(width, image.dtype)
   sin, cos = jnp.sin(angle), jnp.cos(angle)
+  if not (tall and wide):
+    return _bilinear(image, cos * y, cos * x)
+  aspect = wide / tall
   return _bilinear(
     image, cos * y + sin / aspect * x, cos * x - sin * aspect * y
   )

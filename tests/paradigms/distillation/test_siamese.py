@@ -174,6 +174,48 @@ def test_rotate_equals_grid_sample(shape, align_corners):
     )
 
 
+@pytest.mark.filterwarnings("ignore:Since version 1.3.0")
+@pytest.mark.parametrize("shape", [(1, 9, 2), (9, 1, 1), (1, 1, 3), (2, 1, 1)])
+def test_a_side_of_one_pixel(shape):
+  """Nothing divides by it, and both kinds stay those of grid_sample."""
+  image = drawn(*shape)
+  for align_corners in (False, True):
+    turn = functools.partial(rotate, align_corners=align_corners)
+    for degrees in (15.0, -11.0, 0.0):
+      angle = np.radians(degrees)
+      sin, cos = np.sin(angle), np.cos(angle)
+      turned, zoomed = (
+        resampled(image, matrix, align_corners)
+        for matrix in (
+          [[cos, -sin, 0.0], [sin, cos, 0.0]],
+          [[1.2, 0.0, 0.0], [0.0, 0.9, 0.0]],
+        )
+      )
+      got = in_float64(turn, image, angle)
+      np.testing.assert_allclose(got, turned, atol=1e-12)
+      got = in_float64(scale, image, 0.9, 1.2)
+      np.testing.assert_allclose(got, zoomed, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("shape", [(1, 12, 1), (12, 1, 1), (1, 1, 1)])
+def test_every_operation_on_a_side_of_one_pixel_has_a_gradient(name, shape):
+  images = jnp.asarray(drawn(3, *shape), jnp.float32)
+
+  @jax.jit
+  def both(key):
+    view = lambda x: augment(key, x, (name,), False, align_corners=True)
+    gradient = jax.grad(lambda x: (view(x) ** 2).sum())(images)
+    return view(images), gradient
+
+  for seed in range(4):
+    view, gradient = both(jax.random.key(seed))
+    assert np.isfinite(view).all() and np.isfinite(gradient).all()
+    # A cut of half of one pixel is all of it.
+    if not (name == "cutout" and shape == (1, 1, 1)):
+      assert np.abs(gradient).max() > 0
+
+
 @pytest.mark.parametrize("siamese", [False, True])
 def test_law_of_color(siamese):
   image = drawn(8, 8, 3)
