@@ -76,7 +76,9 @@ def log_mean(
   others = design.others(models, target)
   # Relative to the largest of the row, and added up without the judged model
   # rather than taken from a total, which loses the digits of the rest.
-  largest = logs.max(axis=1, keepdims=True, where=chosen[:, :, None], initial=-np.inf)
+  largest = logs.max(
+    axis=1, keepdims=True, where=chosen[:, :, None], initial=-np.inf
+  )
   weights = np.exp(np.maximum(logs - largest, _LOWEST)) * chosen[:, :, None]
   total = others @ weights
   size = (chosen @ others.T)[:, :, None]

@@ -27,7 +27,7 @@ _BLOCK = 1 << 14
 
 # References that must be left on a side. A variance of one needs two; the
 # prior and the pooled variance are there without.
-_NEEDED = {"shrunk": 1, "per_example": 2, "global": 1}
+NEEDED = {"shrunk": 1, "per_example": 2, "global": 1}
 
 
 def lira(
@@ -75,7 +75,7 @@ def lira(
   """
   validate.one_of(get_args(Variance), variance=variance)
   scores, membership = design.checked(scores, membership, target)
-  needed = _NEEDED[variance]
+  needed = NEEDED[variance]
   design.check_references(membership, target, needed, needed)
   inside = _density(scores, membership, target, variance)
   outside = _density(scores, ~membership, target, variance)
@@ -115,7 +115,7 @@ def offline_lira(
   """
   validate.one_of(get_args(Variance), variance=variance)
   scores, membership = design.checked(scores, membership, target)
-  design.check_references(membership, target, 0, _NEEDED[variance])
+  design.check_references(membership, target, 0, NEEDED[variance])
   return _density(scores, ~membership, target, variance).deviate().mean(1).T
 
 
@@ -200,9 +200,7 @@ def _fits(
     block = slice(start, start + rows)
     # Examples last: sizes, which all views share, then broadcast over rows.
     values = np.ascontiguousarray(scores[block].transpose(1, 2, 0))
-    gap[..., block], squares[..., block] = _fit(
-      values, chosen[block].T, target
-    )
+    gap[..., block], squares[..., block] = _fit(values, chosen[block].T, target)
   return gap, squares
 
 
