@@ -5,6 +5,7 @@ K classes; a score is high when its example looks like a member.
 """
 
 from syndata_jax.attack.audit import attack, shuffled
+from syndata_jax.attack.base import base
 from syndata_jax.attack.epsilon import (
   DEFAULT_DELTA,
   GuaranteeBroken,
@@ -12,7 +13,7 @@ from syndata_jax.attack.epsilon import (
   epsilon_lower_bound,
 )
 from syndata_jax.attack.exposure import Exposure, exposure
-from syndata_jax.attack.lira import lira
+from syndata_jax.attack.lira import lira, offline_lira
 from syndata_jax.attack.one_run import EpsilonBound, one_run_epsilon
 from syndata_jax.attack.predictions import (
   OtherNetwork,
@@ -22,6 +23,7 @@ from syndata_jax.attack.predictions import (
   load_predictions,
   save_predictions,
 )
+from syndata_jax.attack.rmia import offline_rmia, rmia
 from syndata_jax.attack.roc import (
   FPR_LEVELS,
   RocCurve,
@@ -56,6 +58,7 @@ __all__ = [
   "attack",
   "auc",
   "balanced_accuracy",
+  "base",
   "check_claim",
   "check_predictions",
   "epsilon_lower_bound",
@@ -67,7 +70,10 @@ __all__ = [
   "lira",
   "load_predictions",
   "logit_score",
+  "offline_lira",
+  "offline_rmia",
   "one_run_epsilon",
+  "rmia",
   "roc_curve",
   "save_predictions",
   "shuffled",

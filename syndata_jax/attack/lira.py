@@ -1,21 +1,22 @@
 """LiRA: the likelihood-ratio attack, each model attacked with all the others.
 
 Source: Carlini et al., "Membership Inference Attacks From First Principles"
-(2022), algorithm 1 (online), with the leave-one-out evaluation of Aerni,
-Zhang and Tramer, "Evaluations of Machine Learning Privacy Defenses are
-Misleading" (2024). Against the first: centres are means and not medians,
-standard deviations are sample ones (ddof = 1), and the log-likelihoods of the
-views are averaged instead of modelled by one multivariate Gaussian.
+(2022), algorithm 1 (online) and section VI-B (offline), with the leave-one-out
+evaluation of Aerni, Zhang and Tramer, "Evaluations of Machine Learning Privacy
+Defenses are Misleading" (2024). Against the first: centres are means and not
+medians, standard deviations are sample ones (ddof = 1), and the log-likelihoods
+of the views are averaged instead of modelled by one multivariate Gaussian. The
+shrunk variance is that of `shrinkage.py`.
 """
 
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
 from syndata_jax import validate
-from syndata_jax.attack import checks, moments
+from syndata_jax.attack import design, moments, shrinkage
 
-Variance = Literal["per_example", "global"]
+Variance = Literal["shrunk", "per_example", "global"]
 
 # Scores that are all equal have no spread; their likelihood must stay finite.
 _VARIANCE_FLOOR = 1e-60
@@ -24,77 +25,189 @@ _VARIANCE_FLOOR = 1e-60
 # malloc keeps rather than maps anew (128 KiB).
 _BLOCK = 1 << 14
 
+# References that must be left on a side. A variance of one needs two; the
+# prior and the pooled variance are there without.
+NEEDED = {"shrunk": 1, "per_example": 2, "global": 1}
+
 
 def lira(
   scores: np.ndarray,
   membership: np.ndarray,
   variance: Variance = "per_example",
+  target: int | None = None,
 ) -> np.ndarray:
   """Log-likelihood ratio of IN against OUT, leave-one-out, mean over views.
 
-  For target model t, example i and view a, one Gaussian is fitted to the
-  scores of the other models that trained on i and one to those of the other
-  models that did not:
+  For judged model t, example i and view a, one density is fitted to the scores
+  of the other models that trained on i and one to those of the other models
+  that did not:
 
-    mean over a of [log N(s; m_in, s_in^2) - log N(s; m_out, s_out^2)].
+    mean over a of [log p_in(s) - log p_out(s)].
 
-  `per_example` fits both standard deviations to (i, a) alone. `global` pools
-  them over all examples and views, for IN and OUT apart, with the centres
-  still those of (i, a): fewer numbers to estimate, so more power when models
-  are few. It is the spread of the raw scores, so differences between examples
-  widen it.
+  | variance | density |
+  |---|---|
+  | `shrunk` | Student predictive; spread of (i, a) drawn towards all examples |
+  | `per_example` | Gaussian; both spreads fitted to (i, a) alone: the paper's |
+  | `global` | Gaussian; spreads pooled over all examples and views |
+
+  The centres are those of (i, a) throughout, and IN and OUT have spreads of
+  their own. `global` is the spread of the raw scores, so differences between
+  examples widen it. `shrunk` fits a prior to the examples of each model, side
+  and view: close to `global` where references are few and examples alike, and
+  to `per_example` where references are many or examples differ.
 
   Args:
     scores: real[Q, M, A]; high means member, see `scores.py`.
-    membership: bool[Q, M], at least 3 members and 3 non-members in each row,
-      so that 2 of each are left when the target model is taken out. Rows need
-      not be balanced.
-    variance: `per_example` or `global`.
+    membership: bool[Q, M]. Rows need not be balanced. When the judged model is
+      taken out, each row must keep 1 member and 1 non-member, or 2 of each for
+      `per_example`; so without a target it holds 2 or 3 of each.
+    variance: one of the above.
+    target: the model to judge, with all others as references; None judges
+      each model with all the others.
 
   Returns:
-    f64[Q, M]; high means member.
+    f64[Q, M], or f64[Q, 1] of a target; high means member.
 
   Raises:
-    ValueError: shapes that do not match, scores that are not finite, too few
-      members or non-members, or an unknown `variance`.
+    ValueError: shapes that do not match, scores that are not finite, a target
+      out of range, too few members or non-members, no example with two of a
+      side to learn a spread from, or an unknown `variance`.
   """
-  scores = np.asarray(scores, np.float64)
-  membership = np.asarray(membership, bool)
-  _validate(scores, membership, variance)
-  pooled = None
-  if variance == "global":
-    pooled = _pooled(scores, membership), _pooled(scores, ~membership)
-  ratio = np.empty(membership.shape)
-  rows = max(1, _BLOCK // scores[0].size)
-  for start in range(0, len(scores), rows):
-    block = slice(start, start + rows)
-    ratio[block] = _ratio(scores[block], membership[block], pooled)
-  return ratio
-
-
-def _ratio(
-  scores: np.ndarray,
-  membership: np.ndarray,
-  pooled: tuple[np.ndarray, np.ndarray] | None,
-) -> np.ndarray:
-  """The result for some of the examples, f64[Q, M]."""
-  # Examples last: sizes, which all views share, then broadcast over rows.
-  targets = np.ascontiguousarray(scores.transpose(1, 2, 0))  # [M, A, Q]
-  gap_in, variance_in = _fit(targets, membership.T)
-  gap_out, variance_out = _fit(targets, ~membership.T)
-  if pooled:
-    variance_in, variance_out = pooled
-  variance_in = variance_in + _VARIANCE_FLOOR
-  variance_out = variance_out + _VARIANCE_FLOOR
-  ratio = np.log(variance_out / variance_in)
-  ratio = ratio + gap_out**2 / variance_out - gap_in**2 / variance_in
+  validate.one_of(get_args(Variance), variance=variance)
+  scores, membership = design.checked(scores, membership, target)
+  needed = NEEDED[variance]
+  design.check_references(membership, target, needed, needed)
+  inside = _density(scores, membership, target, variance)
+  outside = _density(scores, ~membership, target, variance)
+  if variance == "shrunk":
+    return (inside.log() - outside.log()).mean(axis=1).T
+  ratio = np.log(outside.scale / inside.scale)
+  ratio = ratio + outside.gap**2 / outside.scale
+  ratio = ratio - inside.gap**2 / inside.scale
   return ratio.mean(axis=1).T / 2
 
 
-def _fit(
-  targets: np.ndarray, chosen: np.ndarray
+def offline_lira(
+  scores: np.ndarray,
+  membership: np.ndarray,
+  variance: Variance = "shrunk",
+  target: int | None = None,
+) -> np.ndarray:
+  """How far a score lies above what models say that did not train on it.
+
+  The one-sided test against the OUT references alone: the normal deviate whose
+  upper tail is that of the score under the OUT density, mean over views. It
+  orders a single view as 1 - Pr[Z > s] does, of which the paper speaks, and
+  does not saturate.
+
+  Args:
+    scores: real[Q, M, A]; high means member, see `scores.py`.
+    membership: bool[Q, M]. Every judged example needs an OUT reference, or 2
+      for `per_example`.
+    variance: as for `lira`, of the OUT density.
+    target: as for `lira`.
+
+  Returns:
+    As `lira`.
+
+  Raises:
+    ValueError: as `lira`.
+  """
+  validate.one_of(get_args(Variance), variance=variance)
+  scores, membership = design.checked(scores, membership, target)
+  design.check_references(membership, target, 0, NEEDED[variance])
+  return _density(scores, ~membership, target, variance).deviate().mean(1).T
+
+
+class _Density(NamedTuple):
+  """What the references of one side expect of each judged score."""
+
+  gap: np.ndarray  # f64[J, A, Q], judged score minus the references' mean
+  scale: np.ndarray  # f64[J or 1, A or 1, Q or 1], squared scale, above 0
+  degrees: np.ndarray  # f64[J or 1, A or 1, Q or 1] of Student; inf: Gaussian
+
+  def log(self) -> np.ndarray:
+    """log of the density times the square root of 2 pi, f64[J, A, Q]."""
+    deviance = shrinkage.student_deviance(
+      self.gap**2 / self.scale, self.degrees
+    )
+    deviance += np.log(self.scale)
+    return shrinkage.student_normaliser(self.degrees) - deviance / 2
+
+  def deviate(self) -> np.ndarray:
+    """The normal deviate of equal tail, f64[J, A, Q]."""
+    return shrinkage.normal_deviate(
+      self.gap / np.sqrt(self.scale), self.degrees
+    )
+
+
+def _density(
+  scores: np.ndarray,
+  chosen: np.ndarray,
+  target: int | None,
+  variance: Variance,
+) -> _Density:
+  """Fits one side.
+
+  Args:
+    scores: f64[Q, M, A].
+    chosen: bool[Q, M], the models of this side.
+    target: the model to judge, or None.
+    variance: as for `lira`.
+  """
+  gap, squares = _fits(scores, chosen, target)
+  size = np.asarray(design.others(chosen.shape[1], target) @ chosen.T)
+  infinite = np.full((1, 1, 1), np.inf)
+  if variance == "global":
+    pooled = _pooled(scores, chosen, target)
+    return _Density(gap, pooled + _VARIANCE_FLOOR, infinite)
+  spread = squares / np.maximum(size - 1, 1)[:, None]
+  if variance == "per_example":
+    return _Density(gap, spread + _VARIANCE_FLOOR, infinite)
+  prior = shrinkage.fit_prior(spread, size[:, None] - 1)
+  if np.isnan(prior.variance).any():
+    raise ValueError(
+      "membership has a model for which no example has 2 references of a side: "
+      "no spread to learn from"
+    )
+  left = _sizes(chosen)
+  spread, degrees = shrinkage.posterior(spread, np.maximum(left - 1, 0), prior)
+  return _Density(gap, spread * (1 + 1 / left) + _VARIANCE_FLOOR, degrees)
+
+
+def _sizes(chosen: np.ndarray) -> np.ndarray:
+  """f64[Q], how many references each row counts on, whoever is judged.
+
+  The references of a side are one fewer where the judged model is of that
+  side. In a row with a fixed number of members, such as half, sizes and
+  degrees of freedom that followed them would tell which side that is: under
+  no leakage at all outlying scores of members would rank above those of
+  non-members. So both cases count on the smaller number. Centres and variances
+  are of all the references there are.
+  """
+  return np.maximum(chosen.sum(axis=1) - 1.0, 1.0)
+
+
+def _fits(
+  scores: np.ndarray, chosen: np.ndarray, target: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Each target against the other chosen models.
+  """`_fit` of all examples, block by block."""
+  examples, models, views = scores.shape
+  shape = (len(design.judged_models(models, target)), views, examples)
+  gap, squares = np.empty(shape), np.empty(shape)
+  rows = max(1, _BLOCK // (models * views))
+  for start in range(0, examples, rows):
+    block = slice(start, start + rows)
+    # Examples last: sizes, which all views share, then broadcast over rows.
+    values = np.ascontiguousarray(scores[block].transpose(1, 2, 0))
+    gap[..., block], squares[..., block] = _fit(values, chosen[block].T, target)
+  return gap, squares
+
+
+def _fit(
+  values: np.ndarray, chosen: np.ndarray, target: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+  """Each judged model against the other chosen models.
 
   Leaving one out by subtracting it from a total loses all digits when the one
   left out is the outlier, which is the very case an attack looks for. Here
@@ -103,52 +216,47 @@ def _fit(
   is either their middle one or a score on each side of it. The squared
   distance from there to the mean of n others is at most twice the sum of
   their squared deviations, so that subtracting it costs no more than a factor
-  of 1 + 2n of the rounding error.
+  of 1 + 2n of the rounding error. Of two, one may be left: its squares are
+  exactly 0 and its distance is rounded as a difference of the two.
 
   Args:
-    targets: f64[M, A, Q].
-    chosen: bool[M, Q], at least 3 in each column.
+    values: f64[M, A, Q].
+    chosen: bool[M, Q]; each judged model leaves at least 1 in a column.
+    target: the model to judge, or None.
 
   Returns:
-    Distance of the target to the mean of the others, and their sample
-    variance (ddof = 1), both f64[M, A, Q].
+    Distance of the judged score to the mean of the others, and their sum of
+    squared deviations from it, both f64[J, A, Q].
   """
-  models = len(targets)
-  others = 1.0 - np.eye(models)
+  models = len(values)
+  judged = design.judged_models(models, target)
+  others = design.others(models, target)
+  usable = chosen
+  if target is not None:
+    usable = chosen & (np.arange(models) != target)[:, None]
   # A stable sort of booleans: the chosen first.
-  three = np.argsort(~chosen, axis=0, kind="stable")[:3, None]
-  a, b, c = np.take_along_axis(targets, three, axis=0)
+  three = np.argsort(~usable, axis=0, kind="stable")[:3]
+  three = np.where(np.take_along_axis(usable, three, 0), three, three[0])
+  a, b, c = np.take_along_axis(values, three[:, None], axis=0)
   pivot = np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
-  gap = targets - pivot
-  gap_of_chosen = gap * chosen[:, None]
+  distance = values - pivot
+  of_chosen = distance * chosen[:, None]
+  shape = (len(judged), *values.shape[1:])
   size = (others @ chosen)[:, None]
-  total = (others @ gap_of_chosen.reshape(models, -1)).reshape(gap.shape)
-  square_of_chosen = np.square(gap_of_chosen, out=gap_of_chosen)
-  squares = (others @ square_of_chosen.reshape(models, -1)).reshape(gap.shape)
+  total = (others @ of_chosen.reshape(models, -1)).reshape(shape)
+  square_of_chosen = np.square(of_chosen, out=of_chosen)
+  squares = (others @ square_of_chosen.reshape(models, -1)).reshape(shape)
   mean = total / size
   squares -= total * mean
-  squares /= size - 1
-  gap -= mean
-  return gap, squares
+  return distance[judged] - mean, squares
 
 
-def _pooled(scores: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-  """Variance of all chosen scores but those of one model, f64[M, 1, 1]."""
+def _pooled(
+  scores: np.ndarray, chosen: np.ndarray, target: int | None
+) -> np.ndarray:
+  """Variance of all chosen scores but those of the judged, f64[J, 1, 1]."""
   models = zip(scores.transpose(1, 0, 2), chosen.T, strict=True)
-  sets = [moments.of(scores[rows]) for scores, rows in models]
+  sets = [moments.of(values[rows]) for values, rows in models]
   rests = [rest.variance() for rest in moments.all_but_one(sets)]
-  return np.reshape(rests, (-1, 1, 1))
-
-
-def _validate(
-  scores: np.ndarray, membership: np.ndarray, variance: str
-) -> None:
-  validate.one_of(get_args(Variance), variance=variance)
-  if scores.ndim != 3 or scores.shape[:2] != membership.shape:
-    raise ValueError(
-      f"scores {scores.shape} and membership {membership.shape} do not match: "
-      "[Q, M, A] and [Q, M] needed"
-    )
-  if not np.isfinite(scores).all():
-    raise ValueError("scores hold a value that is not finite")
-  checks.both_sides(membership, "membership")
+  judged = design.judged_models(len(sets), target)
+  return np.reshape(rests, (-1, 1, 1))[judged]

@@ -12,8 +12,14 @@ from syndata_jax.reporting.formats import counted, level, percent
 
 Record = Mapping[str, Any]
 
-_ATTACKS = {"lira": "LiRA"}
-_VARIANCES = {"per_example": "per example"}
+_ATTACKS = {
+  "lira": "LiRA",
+  "rmia": "RMIA",
+  "base": "BASE",
+  "lira_offline": "LiRA offline",
+  "rmia_offline": "RMIA offline",
+}
+_VARIANCES = {"per_example": "per example", "global": "pooled"}
 
 # Columns above this importance are never left out.
 _INDISPENSABLE = 8
@@ -24,7 +30,7 @@ def describe(record: Record) -> str:
   """One variant in words: attack, score, variance if it has one, views."""
   words = [_attack(record), f"{record['score']} score"]
   if record["variance"] is not None:
-    words.append(f"{record['variance'].replace('_', '-')} variance")
+    words.append(f"{_variance(record).replace(' ', '-')} variance")
   return ", ".join([*words, counted(record["views"], "view")])
 
 
