@@ -10,10 +10,11 @@ from syndata_jax.attack.epsilon import (
   GuaranteeBroken,
   check_claim,
   epsilon_lower_bound,
+  is_refutable,
 )
 from syndata_jax.attack.exposure import Exposure, exposure
 from syndata_jax.attack.lira import lira
-from syndata_jax.attack.one_run import EpsilonBound, one_run_epsilon
+from syndata_jax.attack.one_run import EpsilonBound
 from syndata_jax.attack.predictions import (
   OtherNetwork,
   PredictionFile,
@@ -64,10 +65,10 @@ __all__ = [
   "headline",
   "headline_scores",
   "hinge_score",
+  "is_refutable",
   "lira",
   "load_predictions",
   "logit_score",
-  "one_run_epsilon",
   "roc_curve",
   "save_predictions",
   "shuffled",
