@@ -10,7 +10,6 @@ from syndata_jax.attack.epsilon import (
   GuaranteeBroken,
   check_claim,
   epsilon_lower_bound,
-  is_refutable,
 )
 from syndata_jax.attack.exposure import Exposure, exposure
 from syndata_jax.attack.lira import lira
@@ -65,7 +64,6 @@ __all__ = [
   "headline",
   "headline_scores",
   "hinge_score",
-  "is_refutable",
   "lira",
   "load_predictions",
   "logit_score",

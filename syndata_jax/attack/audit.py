@@ -14,6 +14,7 @@ from syndata_jax import keys
 from syndata_jax.attack import bootstrap
 from syndata_jax.attack.epsilon import DEFAULT_DELTA, epsilon_lower_bound
 from syndata_jax.attack.predictions import PredictionFile, Predictions
+from syndata_jax.attack.scores import hinge_score
 from syndata_jax.attack.selection import selection
 from syndata_jax.attack.variants import (
   Variant,
@@ -31,8 +32,8 @@ def attack(
 ) -> dict[str, Any]:
   """Attacks the canaries and, where there is one, the average case.
 
-  With one model the attack is a threshold, and membership must come from fair
-  coins: Steinke et al. (2023), see `one_run`.
+  With one model the attack is a threshold. The bound on epsilon needs coins
+  that are fair, see `coins`, and says where there are none.
 
   Args:
     file: predictions of one set of models; see `load_predictions`.
@@ -46,7 +47,7 @@ def attack(
   Returns:
     A dict ready for JSON. `audit` is `shadow_models`, or `one_run` where M is
     1. `headline` names the variant to quote, and `epsilon_bound` holds the
-    `EpsilonBound` that its scores of the canaries give; `selection`, where
+    `EpsilonBound` that the canaries' hinge scores give; `selection`, where
     models left out some of their own canaries, is that of `selection.py`.
     `canaries` and, if the file has it, `average` hold the sizes of the
     population, `smallest_fpr` (one false positive), `attacks` (a record per
@@ -63,7 +64,10 @@ def attack(
   canaries = file.canaries
   quoted = headline(canaries)
   scores = variant_scores(canaries, quoted)
-  bound = epsilon_lower_bound(scores, canaries.membership, delta)
+  hinge = hinge_score(canaries.logits, canaries.labels[:, None, None])
+  bound = epsilon_lower_bound(
+    hinge, canaries.membership, delta, target=file.target
+  )
   one_run = _models(canaries) == 1
   result: dict[str, Any] = {
     "audit": "one_run" if one_run else "shadow_models",

@@ -34,15 +34,15 @@ def epsilon_lower_bound(
   bound.
 
   The guesses owe nothing to the coins: leave-one-out scores such as LiRA's,
-  which know the coins of the other models, err together in one row and so more
-  often than the theorem allows. Of pairs the evidence is the difference of the
-  two scores, of single examples the score above the middle of its model. From both
-  the level of the row is taken, its mean over the very models whose coins are
-  guessed, members or not, shrunk towards zero as far as rows differ by more
-  than their spread explains. That is a function of the outputs alone, and the
-  theorem leaves to the attacker which. In simulations (weak, strong and sparse
-  leaks, 8 to 32 models) it found as much as levels and likelihood ratios that
-  are calibrated on models set aside with their coins known.
+  which know the coins of the other models, err together in one row, and so vary
+  more than the theorem allows. Of pairs the evidence is the difference of the
+  two scores, of single examples the score above the middle of its model. The
+  level of the row is taken from both: its mean over the very models whose coins
+  are guessed, members or not, shrunk towards zero as far as the spread within
+  rows explains it. That is a function of the outputs alone, and the theorem
+  leaves to the attacker which one. In simulations (weak, strong and sparse
+  leaks, 8 to 32 models) it found as much as levels and likelihood ratios
+  calibrated on models set aside, whose coins were known.
 
   The bound is about the average canary. It is a lower bound and may lie far
   below a guarantee that is tight.
@@ -89,20 +89,16 @@ def epsilon_lower_bound(
   )
 
 
-def is_refutable(bound: EpsilonBound, claimed: float) -> bool:
-  """Whether an audit of this size could have refuted the claimed epsilon."""
-  return claimed < bound.largest
-
-
-def check_claim(bound: EpsilonBound, claimed: float) -> None:
+def check_claim(bound: EpsilonBound, claimed: float) -> bool:
   """Raises GuaranteeBroken if the audit refutes the claimed epsilon.
-
-  Of a claim that is not refutable at this size nothing is checked: see
-  `is_refutable`.
 
   Args:
     bound: what the audit has shown.
     claimed: epsilon in nats at the bound's delta, for `bound.neighbours`.
+
+  Returns:
+    Whether the claim was put to the test. False where it is not refutable at
+    this size: it would have passed with every guess correct.
   """
   if bound.epsilon > claimed:
     raise GuaranteeBroken(
@@ -111,6 +107,7 @@ def check_claim(bound: EpsilonBound, claimed: float) -> None:
       f"confidence {bound.confidence:.0%}: {bound.correct} of "
       f"{bound.guesses} guesses are correct)"
     )
+  return claimed < bound.largest
 
 
 def _evidence(scores: np.ndarray, design: Coins) -> np.ndarray:
@@ -123,7 +120,7 @@ def _evidence(scores: np.ndarray, design: Coins) -> np.ndarray:
 
 
 def _middles(scores: np.ndarray, used: np.ndarray) -> np.ndarray:
-  """f64[M]: the middle of what each model says, as one may be surer than others.
+  """f64[M], the middle of each model's scores: some are surer than others.
 
   Halfway between the quartiles: where members stand apart from non-members,
   that is between them, and the median anywhere.

@@ -1,4 +1,4 @@
-"""Over many audits of mechanisms that are exactly epsilon-DP the bound holds."""
+"""The bound holds over many audits of mechanisms that are exactly epsilon-DP."""
 
 import functools
 
