@@ -83,11 +83,16 @@ def recognise(membership: np.ndarray, target: int | None = None) -> Coins:
   are_rows_halves = models > 1 and bool((2 * in_rows == models).all())
   are_columns_halves = models > 1 and bool((2 * in_columns == rows).all())
   tested = np.ones(judged.shape, bool)
-  if are_rows_halves and not are_columns_halves:
+  if are_rows_halves:
     assumed = _PAIRS_DEALT if is_paired else _ROWS_DEALT
     doubts = [_irregular("models", in_columns, rows)]
+    if are_columns_halves and not is_paired:
+      doubts = [
+        "each example is in half of the models, and each model has half of "
+        "the examples, but rows 2k and 2k + 1 are not pairs"
+      ]
     tested = _independent(judged)
-  elif are_columns_halves and not are_rows_halves and not is_paired:
+  elif are_columns_halves and not is_paired:
     assumed = _COLUMNS_DEALT
     doubts = [_irregular("examples", in_rows, models)]
     tested, neighbours = _independent(judged.T).T, "replace_one"

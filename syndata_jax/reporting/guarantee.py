@@ -51,10 +51,8 @@ def epsilon_table(
     caption=" ".join(_notes(bound, guarantee)),
     caption_justify="left",
   )
-  table.add_column(
-    f"Epsilon at delta {bound['delta']:g},\n{bound['confidence']:.0%} confidence",
-    no_wrap=True,
-  )
+  terms = f"delta {bound['delta']:g},\n{bound['confidence']:.0%} confidence"
+  table.add_column(f"Epsilon at {terms}", no_wrap=True)
   for header in ("\nclaimed", "found,\nat least", "at most\nfindable"):
     table.add_column(header, justify="right", no_wrap=True, style="bold")
   table.add_column("correct\nguesses", no_wrap=True)

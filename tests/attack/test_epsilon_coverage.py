@@ -1,4 +1,4 @@
-"""The bound holds over many audits of mechanisms that are exactly epsilon-DP."""
+"""The bound holds over many audits of mechanisms of known epsilon."""
 
 import functools
 
