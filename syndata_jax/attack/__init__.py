@@ -4,7 +4,7 @@ NumPy arrays in, NumPy arrays out. Q examples, M models, A augmented queries,
 K classes; a score is high when its example looks like a member.
 """
 
-from syndata_jax.attack.audit import attack, shuffled
+from syndata_jax.attack.audit import attack
 from syndata_jax.attack.base import base
 from syndata_jax.attack.epsilon import (
   DEFAULT_DELTA,
@@ -14,7 +14,7 @@ from syndata_jax.attack.epsilon import (
 )
 from syndata_jax.attack.exposure import Exposure, exposure
 from syndata_jax.attack.lira import lira, offline_lira
-from syndata_jax.attack.one_run import EpsilonBound, one_run_epsilon
+from syndata_jax.attack.one_run import EpsilonBound
 from syndata_jax.attack.predictions import (
   OtherNetwork,
   PredictionFile,
@@ -72,11 +72,9 @@ __all__ = [
   "logit_score",
   "offline_lira",
   "offline_rmia",
-  "one_run_epsilon",
   "rmia",
   "roc_curve",
   "save_predictions",
-  "shuffled",
   "tpr_at_fpr",
   "variant_scores",
 ]

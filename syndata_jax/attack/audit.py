@@ -12,9 +12,10 @@ import numpy as np
 
 from syndata_jax import keys
 from syndata_jax.attack import bootstrap, roc
-from syndata_jax.attack.design import design_of, judged
+from syndata_jax.attack.design import judged, recognise
 from syndata_jax.attack.epsilon import DEFAULT_DELTA, epsilon_lower_bound
 from syndata_jax.attack.intervals import Resampled, resample
+from syndata_jax.attack.one_run import EpsilonBound
 from syndata_jax.attack.predictions import PredictionFile, Predictions
 from syndata_jax.attack.scores import hinge_score
 from syndata_jax.attack.selection import selection
@@ -69,7 +70,7 @@ def attack(
   canaries, target = file.canaries, file.target
   quoted = headline(canaries, target)
   result: dict[str, Any] = {
-    "audit": design_of(canaries.membership, target).name,
+    "audit": recognise(canaries.membership, target).audit,
     "headline": quoted._asdict(),
     "epsilon_bound": _epsilon_bound(canaries, target, delta)._asdict(),
   }
@@ -100,8 +101,13 @@ def attack(
   return result
 
 
-def _epsilon_bound(predictions, target, delta):
-  raise NotImplementedError
+def _epsilon_bound(
+  predictions: Predictions, target: int | None, delta: float
+) -> EpsilonBound:
+  """The bound from scores that are not calibrated by membership."""
+  labels = predictions.labels[:, None, None]
+  scores = hinge_score(predictions.logits, labels)
+  return epsilon_lower_bound(scores, predictions.membership, delta, target)
 
 
 def _population(

@@ -7,17 +7,31 @@ is (epsilon, delta)-DP, the number of correct guesses is dominated by
 independent coins of bias exp(epsilon) / (1 + exp(epsilon)), up to a term in
 delta (Theorem 5.2), however much the canaries of one model depend on each
 other. So too many correct guesses refute the claim.
+
+How many coins to guess is not known in advance. All, a half and so on down to a
+sixteenth are tried, each at its share of 1 - confidence (Bonferroni). One half
+is for all of them, the attempt that reaches furthest; of several shares and
+steps these found most in simulated leaks, weak, strong, and of few canaries.
+"All" of single examples leaves some in the middle out, since n coins do not
+fall heads in exactly n / 2 cases: two standard deviations, 2 sqrt(n) of them.
+
+The term in delta grows with the number of coins, so more of them can show less.
+They are halved as long as that raises what correct guesses alone could show;
+which of them stay is drawn by lot.
 """
 
-from collections.abc import Iterator
+import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
+from scipy import optimize, special
 
-from syndata_jax import keys, validate
+from syndata_jax import keys
 
 # Fewer guesses than this refute nothing, even when all of them are correct.
 _MIN_GUESSES = 8
+_HALVINGS = 4
 
 
 class EpsilonBound(NamedTuple):
@@ -27,155 +41,201 @@ class EpsilonBound(NamedTuple):
   neighbours: str  # the relation it holds for, see `privacy.epsilon`
   delta: float
   confidence: float  # probability that the bound is not too large
-  coins: int  # that decided who is a member
-  guesses: int  # those of the best attack
+  coins: int  # that the guesses are about; 0 where there is no bound
+  guesses: int  # those of the best attempt
   correct: int
+  largest: float  # the bound if every guess were correct; 0 without a bound
+  premise: str  # what the bound assumes, or why there is none
 
 
-def one_run_epsilon(
-  scores: np.ndarray,
-  membership: np.ndarray,
-  delta: float,
-  confidence: float = 0.95,
-) -> EpsilonBound:
-  """Bounds epsilon of one model from below.
+class _Attempt(NamedTuple):
+  """Some guesses that are tried."""
 
-  Guesses "member" for the highest scores, or that and "not a member" for the
-  lowest, and abstains in between. How many to guess is not known in advance:
-  all examples, a half, a quarter and so on are tried, and each of these
-  attacks is tested at an equal share of 1 - confidence (Bonferroni).
-
-  Assumes that every example was included by an independent fair coin, and that
-  the scores come from the model without regard to the membership. A split in
-  complementary pairs, or with a fixed number of members, is not that: see
-  `epsilon_lower_bound` for the first.
-
-  Args:
-    scores: real[Q], finite; high means member.
-    membership: bool[Q].
-    delta: of the claim, between 0 and 1.
-    confidence: between 0.5 and 1.
-
-  Returns:
-    The bound, for adding or removing one example.
-
-  Raises:
-    ValueError: an array or number that is not as above.
-  """
-  scores, membership = checked(scores, membership, 1, delta, confidence)
-  return best_guesses(
-    attacks(scores, membership), "add_or_remove_one", delta, confidence
-  )
+  kind: str  # see `guessed_bound`
+  guesses: int
+  significance: float
 
 
-def attacks(
-  scores: np.ndarray, membership: np.ndarray
-) -> list[tuple[np.ndarray, np.ndarray]]:
-  """Two ways to guess the coins f64[n] -> bool[n]: highest only, both ends.
-
-  Returns:
-    For each, how sure it is of its guess, f64[n], and whether it is right,
-    bool[n].
-  """
-  distance = scores - np.median(scores)
-  both_ends = np.abs(distance), (distance > 0) == membership
-  return [(scores, membership), both_ends]
-
-
-def best_guesses(
-  attacks: list[tuple[np.ndarray, np.ndarray]],
-  neighbours: str,
+def guessed_bound(
+  evidence: np.ndarray,
+  heads: np.ndarray,
+  is_signed: bool,
   delta: float,
   confidence: float,
-) -> EpsilonBound:
-  """The largest bound of several attacks, corrected for their number.
+) -> tuple[float, int, int, int, float]:
+  """The largest bound of several attempts, corrected for their number.
+
+  Signed evidence is guessed by its sign, the largest first. Any other is
+  guessed in two ways: heads for the highest and tails for as many of the
+  lowest, or heads for the highest alone. The first expects as many correct
+  guesses of evidence that tells nothing whatever the share of heads. From the
+  bound of the second the log odds of that share are taken if they are positive,
+  so coins that are a little unfair show nothing either.
 
   Args:
-    attacks: of the same n coins; see `attacks`.
-    neighbours: the relation between the two worlds of a coin.
+    evidence: f64[n], high where heads.
+    heads: bool[n], of independent fair coins.
+    is_signed: whether evidence of 0 is neutral.
     delta: of the claim.
     confidence: of the result.
+
+  Returns:
+    The bound in nats, the number of coins, of guesses, of correct guesses, and
+    the bound if all of them were correct: see `EpsilonBound`.
   """
-  coins = len(attacks[0][0])
-  sizes = _sizes(coins)
-  significance = (1 - confidence) / (len(sizes) * len(attacks))
-  best = EpsilonBound(0.0, neighbours, delta, confidence, coins, 0, 0)
-  for sure, right in attacks:
-    right = right[_most_sure_first(sure)]
-    for guesses, epsilon in _refuted(right, sizes, significance, delta):
-      if epsilon > best.epsilon:
-        correct = int(right[:guesses].sum())
-        best = best._replace(epsilon=epsilon, guesses=guesses, correct=correct)
+  allowed = 1 - confidence
+  coins = _number_of_coins(len(heads), is_signed, delta, allowed)
+  # Ties are in this order then: that of the rows may follow membership.
+  drawn = keys.generator(0, "attack/ties").permutation(len(heads))[:coins]
+  evidence, heads = evidence[drawn], heads[drawn]
+  number = int(heads.sum())
+  largest = _largest(coins, number, is_signed, delta, allowed)
+  right = _right(evidence, heads, is_signed)
+  best = 0.0, coins, 0, 0, largest
+  for kind, guesses, significance in _attempts(coins, is_signed, allowed):
+    prior = _log_odds(number, coins) if kind == "highest" else 0.0
+    correct = int(right[kind][:guesses].sum())
+    # Most attempts show less than another one, which a look tells.
+    if p_value(coins, guesses, correct, best[0] + prior, delta) < significance:
+      epsilon = refuted(coins, guesses, correct, significance, delta) - prior
+      best = epsilon, coins, guesses, correct, largest
   return best
 
 
-def checked(
-  scores: np.ndarray,
-  membership: np.ndarray,
-  ndim: int,
-  delta: float,
-  confidence: float,
-) -> tuple[np.ndarray, np.ndarray]:
-  """f64 scores and bool membership of `ndim` axes, or ValueError.
+def refuted(
+  coins: int, guesses: int, correct: int, significance: float, delta: float
+) -> float:
+  """The largest epsilon that so many correct guesses refute; 0 if none.
 
   Args:
-    scores: real, finite, not empty.
-    membership: of the same shape.
-    ndim: how many axes they must have.
-    delta: between 0 and 1.
-    confidence: between 0.5 and 1.
+    coins: as in `p_value`.
+    guesses: as in `p_value`.
+    correct: as in `p_value`.
+    significance: of the test.
+    delta: as in `p_value`.
   """
-  scores = np.asarray(scores, np.float64)
-  membership = np.asarray(membership, bool)
-  if scores.ndim != ndim or scores.shape != membership.shape or not scores.size:
-    raise ValueError(
-      f"scores {scores.shape} and membership {membership.shape}: the same "
-      f"{ndim}-dimensional shape needed, not empty"
-    )
-  if not np.isfinite(scores).all():
-    raise ValueError("scores hold a value that is not finite")
-  validate.within(0, 1, "()", delta=delta)
-  validate.within(0.5, 1, "()", confidence=confidence)
-  return scores, membership
+
+  def excess(epsilon: float) -> float:
+    return p_value(coins, guesses, correct, epsilon, delta) - significance
+
+  if excess(0.0) >= 0:
+    return 0.0
+  low, high = 0.0, 1.0
+  while excess(high) < 0:
+    low, high = high, 2 * high
+  return float(optimize.brentq(excess, low, high, xtol=1e-6))
 
 
-def _sizes(coins: int) -> list[int]:
-  """All, a half, a quarter, ..."""
-  sizes = [coins]
-  while sizes[-1] // 2 >= _MIN_GUESSES:
-    sizes.append(sizes[-1] // 2)
-  return sizes
-
-
-def _most_sure_first(sure: np.ndarray) -> np.ndarray:
-  """i64[n], the guesses f64[n] in descending order."""
-  # Ties in an order of their own: that of the rows may follow membership.
-  shuffled = keys.generator(0, "attack/ties").permutation(len(sure))
-  return shuffled[np.argsort(-sure[shuffled], kind="stable")]
-
-
-def _refuted(
-  right: np.ndarray, sizes: list[int], significance: float, delta: float
-) -> Iterator[tuple[int, float]]:
-  """Yields each number of guesses and the largest epsilon that it refutes.
+def p_value(
+  coins: int, guesses: int, correct: int, epsilon: float, delta: float
+) -> float:
+  """Theorem 5.2: how probable it is at most to be right so often.
 
   Args:
-    right: bool[n], whether each guess is right, the surest first.
-    sizes: numbers of guesses to try.
-    significance: of each test.
+    coins: m, independent and fair.
+    guesses: r, at most m; the rest is abstained from.
+    correct: v, at least so many of them are right.
+    epsilon: that is claimed, in nats.
+    delta: of the same claim.
+  """
+  if not correct:
+    return 1.0
+  log_right, log_wrong = -np.logaddexp(0, [-epsilon, epsilon])
+  tail = special.betainc(correct, guesses - correct + 1, math.exp(log_right))
+  # P(v - i <= X < v) for i = 1, ..., v.
+  count = np.arange(correct)[::-1]
+  log_mass = count * log_right + (guesses - count) * log_wrong
+  mass = np.exp(log_mass + _log_binomials(guesses)[count])
+  alpha = (np.cumsum(mass) / np.arange(1, correct + 1)).max()
+  return min(1.0, float(tail + 2 * coins * delta * alpha))
+
+
+@functools.lru_cache(maxsize=64)
+def _log_binomials(size: int) -> np.ndarray:
+  """Logarithms of size over k for k = 0, ..., size."""
+  k = np.arange(size + 1)
+  factorials = special.gammaln(k + 1)
+  return factorials[-1] - factorials - factorials[::-1]
+
+
+def _attempts(coins: int, is_signed: bool, allowed: float) -> list[_Attempt]:
+  """All that are tried with so many coins, at 1 - confidence together."""
+  kinds = ("sign",) if is_signed else ("both_ends", "highest")
+  undecided = 0 if is_signed else math.ceil(2 * math.sqrt(coins))
+  attempts = [_Attempt(kinds[0], coins - undecided, allowed / 2)]
+  significance = allowed / (2 * _HALVINGS * len(kinds))
+  for halving in range(1, _HALVINGS + 1):
+    for kind in kinds:
+      attempts.append(_Attempt(kind, coins >> halving, significance))
+  return [each for each in attempts if each.guesses >= _MIN_GUESSES]
+
+
+def _log_odds(heads: int, coins: int) -> float:
+  """What guessing heads always seems to show, in nats; at least 0."""
+  return math.log(max(1.0, heads / max(1, coins - heads)))
+
+
+def _right(
+  evidence: np.ndarray, heads: np.ndarray, is_signed: bool
+) -> dict[str, np.ndarray]:
+  """For each kind of guess whether it is right, bool[n], the surest first.
+
+  Args:
+    evidence: as in `guessed_bound`.
+    heads: as in `guessed_bound`.
+    is_signed: as in `guessed_bound`.
+  """
+  if is_signed:
+    surest = np.argsort(-np.abs(evidence), kind="stable")
+    return {"sign": ((evidence > 0) == heads)[surest]}
+  highest = heads[np.argsort(-evidence, kind="stable")]
+  both_ends = np.empty_like(heads)
+  # The highest, the lowest, the second highest, and so on.
+  both_ends[::2] = highest[: (len(heads) + 1) // 2]
+  both_ends[1::2] = ~highest[::-1][: len(heads) // 2]
+  return {"both_ends": both_ends, "highest": highest}
+
+
+def _number_of_coins(
+  available: int, is_signed: bool, delta: float, allowed: float
+) -> int:
+  """How many of the coins to use: all, a half, a quarter, ...
+
+  Args:
+    available: number of coins.
+    is_signed: as in `guessed_bound`.
     delta: of the claim.
+    allowed: 1 - confidence.
   """
-  from jax_privacy import auditing
 
-  if not right.any():
-    return
-  rank = np.arange(len(right), 0, -1)
-  # The auditor wants both kinds. A wrong coin that is never guessed can only
-  # lower the bound.
-  auditor = auditing.CanaryScoreAuditor(rank[right], np.append(rank[~right], 0))
-  for guesses in sizes:
-    threshold = auditing.Explicit(rank[guesses - 1])
-    bound = auditor.epsilon_one_run(
-      significance, delta, threshold_strategy=threshold
-    )
-    yield guesses, float(bound)
+  def reach(coins: int) -> float:
+    return _largest(coins, coins // 2, is_signed, delta, allowed)
+
+  coins = available
+  while reach(coins // 2) > reach(coins):
+    coins //= 2
+  return coins
+
+
+@functools.lru_cache(maxsize=1024)
+def _largest(
+  coins: int, heads: int, is_signed: bool, delta: float, allowed: float
+) -> float:
+  """The bound if the guesses were as good as they can be.
+
+  Args:
+    coins: number of them.
+    heads: how many of them; guesses of both ends that are more are wrong.
+    is_signed: as in `guessed_bound`.
+    delta: of the claim.
+    allowed: 1 - confidence.
+  """
+  fell = np.arange(coins) < heads
+  right = _right(np.where(fell, 1.0, -1.0), fell, is_signed)
+  largest = 0.0
+  for kind, guesses, significance in _attempts(coins, is_signed, allowed):
+    prior = _log_odds(heads, coins) if kind == "highest" else 0.0
+    correct = int(right[kind][:guesses].sum())
+    epsilon = refuted(coins, guesses, correct, significance, delta)
+    largest = max(largest, epsilon - prior)
+  return largest

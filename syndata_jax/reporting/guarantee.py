@@ -1,6 +1,6 @@
 """What was claimed about epsilon, and what the attack has found."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rich import box
@@ -38,29 +38,56 @@ def broken(bound: Mapping[str, Any], guarantee: Guarantee) -> str:
 def epsilon_table(
   bound: Mapping[str, Any], guarantee: Guarantee | None
 ) -> Table:
-  """Claimed and found epsilon side by side.
+  """Claimed and found epsilon side by side, with what the bound assumes.
 
   Args:
     bound: the `epsilon_bound` of `attack.json`.
     guarantee: None where nothing is claimed.
   """
-  table = Table(box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True)
-  table.add_column(f"Epsilon at delta\n{bound['delta']:g}", no_wrap=True)
-  for header in ("\nclaimed", "found,\nat least"):
+  table = Table(
+    box=box.SIMPLE_HEAD,
+    show_edge=False,
+    collapse_padding=True,
+    caption=" ".join(_notes(bound, guarantee)),
+    caption_justify="left",
+  )
+  terms = f"delta {bound['delta']:g},\n{bound['confidence']:.0%} confidence"
+  table.add_column(f"Epsilon at {terms}", no_wrap=True)
+  for header in ("\nclaimed", "found,\nat least", "at most\nfindable"):
     table.add_column(header, justify="right", no_wrap=True, style="bold")
-  table.add_column("\nconfidence", justify="right", no_wrap=True)
   table.add_column("correct\nguesses", no_wrap=True)
+  has_bound = bound["coins"] > 0
   table.add_row(
     _RELATIONS[bound["neighbours"]],
     "none" if guarantee is None else rounded_up(guarantee.epsilon),
-    rounded_down(bound["epsilon"]),
-    f"{bound['confidence']:.0%}",
-    _guesses(bound),
+    rounded_down(bound["epsilon"]) if has_bound else "no bound",
+    rounded_up(bound["largest"]) if has_bound else "",
+    _guesses(bound) if has_bound else "",
   )
   return table
 
 
+def _notes(
+  bound: Mapping[str, Any], guarantee: Guarantee | None
+) -> Iterator[str]:
+  """The sentences below the table; the arguments are those of the table."""
+  premise = bound["premise"]
+  if bound["coins"]:
+    premise = f"The bound {premise}"
+  yield f"{premise[0].upper()}{premise[1:]}."
+  if guarantee is None or guarantee.epsilon < bound["largest"]:
+    return
+  claim = f"The claim of {rounded_up(guarantee.epsilon)} is not refutable"
+  if not bound["coins"]:
+    yield f"{claim} without a bound."
+    return
+  yield (
+    f"{claim} at this size: guesses that are all correct show no more than "
+    f"{rounded_up(bound['largest'])}."
+  )
+
+
 def _guesses(bound: Mapping[str, Any]) -> str:
   if not bound["guesses"]:
-    return f"no more than chance, of {bound['coins']:,}"
+    return f"chance, of {bound['coins']:,}"
   return f"{bound['correct']:,} of {bound['guesses']:,}"

@@ -107,10 +107,13 @@ def _score(value: float) -> str:
 def _of_rich(table: Table) -> str:
   """The table that the terminal would show."""
   rows = zip(*(column.cells for column in table.columns), strict=True)
-  return _table(
+  html = _table(
     [_plain(column.header) for column in table.columns],
     [[_plain(cell) for cell in row] for row in rows],
     [column.justify for column in table.columns],
+  )
+  return html + (
+    f"<p>{escape(str(table.caption))}</p>" if table.caption else ""
   )
 
 

@@ -22,6 +22,9 @@ def one_run_verdict(attack: Mapping[str, Any], canary_kind: str | None) -> str:
     canary_kind: the config field, or None when it is not known.
   """
   bound = attack["epsilon_bound"]
+  if not bound["coins"]:
+    reason = bound["premise"].removeprefix("no bound: ")
+    return f"No bound on epsilon can be stated: {reason}."
   text = (
     f"{bound['coins']:,} coins decided which {subject(canary_kind)} the model "
     "was trained on. "

@@ -1,15 +1,20 @@
-"""One-run bounds against the theorem, and on mechanisms with known epsilon."""
+"""Guessed coins against the theorem, and on mechanisms with known epsilon."""
 
 import math
 
 import numpy as np
 import pytest
+from jax_privacy import auditing
 from scipy import stats
 
-from syndata_jax import privacy
-from syndata_jax.attack import one_run, one_run_epsilon
+from syndata_jax.attack.one_run import guessed_bound, p_value, refuted
 
 _DELTA = 1e-6
+
+
+def _bound(evidence, heads, delta=_DELTA, confidence=0.95, is_signed=False):
+  """Epsilon, coins, guesses, correct guesses, and the largest epsilon."""
+  return guessed_bound(evidence, heads, is_signed, delta, confidence)
 
 
 def _randomised_response(epsilon, shape, generator):
@@ -20,40 +25,69 @@ def _randomised_response(epsilon, shape, generator):
   return coins, np.where(coins == honest, size, -size)
 
 
-def _p_value(coins, guesses, correct, epsilon, delta):
+def _loop(coins, guesses, correct, epsilon, delta):
   """Theorem 5.2 of Steinke et al., as a loop over exact probabilities."""
   tail = lambda v: stats.binom.sf(v - 1, guesses, 1 / (1 + math.exp(-epsilon)))
   alpha = max(
     (tail(correct - i) - tail(correct)) / i for i in range(1, correct + 1)
   )
-  return tail(correct) + 2 * coins * delta * alpha
+  return min(1.0, tail(correct) + 2 * coins * delta * alpha)
+
+
+def test_the_p_value_is_that_of_the_theorem():
+  generator = np.random.default_rng(0)
+  for _ in range(200):
+    guesses = int(generator.integers(1, 300))
+    coins = guesses + int(generator.integers(0, 300))
+    correct = int(generator.integers(1, guesses + 1))
+    epsilon, delta = generator.uniform(0, 5), 10 ** generator.uniform(-9, -2)
+    expected = _loop(coins, guesses, correct, epsilon, delta)
+    value = p_value(coins, guesses, correct, epsilon, delta)
+    assert value == pytest.approx(expected, rel=1e-7, abs=1e-13)
+  assert p_value(10, 5, 0, 1.0, 1e-5) == 1.0
+
+
+@pytest.mark.parametrize("delta", [1e-9, 1e-5, 1e-3])
+@pytest.mark.parametrize(
+  ("right", "wrong", "unsure"), [(90, 10, 100), (400, 0, 0), (55, 45, 7)]
+)
+def test_refuted_as_by_jax_privacy(right, wrong, unsure, delta):
+  """Its auditor takes the scores of both kinds and the lowest that counts."""
+  members = np.append(np.ones(right), np.zeros(unsure))
+  others = np.append(np.ones(wrong), np.zeros(1))
+  auditor = auditing.CanaryScoreAuditor(members, others)
+  expected = auditor.epsilon_one_run(
+    0.01, delta, threshold_strategy=auditing.Explicit(1.0)
+  )
+  coins, guesses = right + wrong + unsure + 1, right + wrong
+  bound = refuted(coins, guesses, right, 0.01, delta)
+  assert bound == pytest.approx(float(expected), abs=1e-4)
 
 
 @pytest.mark.parametrize("delta", [1e-9, 1e-6, 1e-4])
-def test_the_bound_is_where_the_p_value_meets_the_significance(delta):
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_the_bound_is_where_the_p_value_meets_the_significance(
+  delta, is_signed
+):
   coins, scores = _randomised_response(2.0, 400, np.random.default_rng(0))
-  bound = one_run_epsilon(scores, coins, delta)
-  assert bound.coins == 400
-  # 400, 200, 100, 50, 25, 12 guesses by two attacks.
-  share = 0.05 / 12
-  p_value = lambda epsilon: _p_value(
-    # The auditor is given one more coin, see the code.
-    401,
-    bound.guesses,
-    bound.correct,
-    epsilon,
-    delta,
+  found, number, guesses, correct, _ = _bound(
+    scores, coins, delta, is_signed=is_signed
   )
-  assert p_value(bound.epsilon) == pytest.approx(share, rel=1e-3)
+  assert number == 400
+  # A half for all of them, or all but 2 sqrt(400); the rest for four halvings
+  # of one attack or of two.
+  share = {400: 1 / 2, 360: 1 / 2}.get(guesses, 1 / (8 if is_signed else 16))
+  value = _loop(number, guesses, correct, found, delta)
+  assert value == pytest.approx(0.05 * share, rel=1e-3)
 
 
 def test_no_leakage_shows_nothing():
   generator = np.random.default_rng(1)
   bounds = [
-    one_run_epsilon(generator.normal(size=64), generator.random(64) < 0.5, 1e-5)
+    _bound(generator.normal(size=64), generator.random(64) < 0.5)[0]
     for _ in range(300)
   ]
-  assert np.mean([bound.epsilon > 0 for bound in bounds]) <= 0.05
+  assert np.mean(np.array(bounds) > 0) <= 0.05
 
 
 def test_bound_holds_where_the_guarantee_is_tight():
@@ -61,7 +95,7 @@ def test_bound_holds_where_the_guarantee_is_tight():
   epsilons = []
   for _ in range(80):
     coins, scores = _randomised_response(1.0, 300, generator)
-    epsilons.append(one_run_epsilon(scores, coins, _DELTA).epsilon)
+    epsilons.append(_bound(scores, coins)[0])
   assert np.mean(np.array(epsilons) > 1.0) <= 0.05
   # All guesses carry the same evidence, so most of epsilon is shown.
   assert np.mean(epsilons) > 0.6
@@ -73,21 +107,21 @@ def test_a_lower_confidence_would_be_exceeded():
   above = 0
   for _ in range(40):
     coins, scores = _randomised_response(1.0, 300, generator)
-    above += one_run_epsilon(scores, coins, _DELTA, 0.501).epsilon > 1.0
+    above += _bound(scores, coins, confidence=0.501)[0] > 1.0
   assert above > 2
 
 
-def test_gaussian_mechanism_from_below():
-  """One coordinate per canary, as orthogonal gradients would give."""
-  generator = np.random.default_rng(3)
-  noise = privacy.gaussian_noise_multiplier(4.0, 1, 1e-5)
-  epsilons = []
-  for _ in range(15):
-    coins = generator.random(1_000) < 0.5
-    scores = coins + noise * generator.normal(size=1_000)
-    epsilons.append(one_run_epsilon(scores, coins, 1e-5).epsilon)
-  assert max(epsilons) < 4.0
-  assert np.mean(epsilons) > 1.0
+@pytest.mark.parametrize("share", [0.55, 0.6, 0.7, 0.9])
+def test_unfair_coins_alone_show_nothing(share):
+  """Guessing "member" is right more often than not, which is no leakage."""
+  generator = np.random.default_rng(4)
+  above = 0
+  for _ in range(200):
+    coins = generator.random(500) < share
+    # Scores with a long tail of high ones, then of low ones.
+    scores = generator.exponential(size=500) * generator.choice([-1, 1])
+    above += _bound(scores, coins)[0] > 0
+  assert above <= 10
 
 
 def test_low_scores_count_as_well():
@@ -96,49 +130,67 @@ def test_low_scores_count_as_well():
   coins = generator.random(1_000) < 0.5
   scores = generator.normal(size=1_000)
   scores[~coins & (generator.random(1_000) < 0.4)] -= 9
-  assert one_run_epsilon(scores, coins, _DELTA).epsilon > 2
+  low = _bound(scores, coins)[0]
+  high = _bound(-scores, ~coins)[0]
+  assert 0.7 < low < high
+  assert high > 2
 
 
-def test_perfect_and_inverted_attacks():
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_perfect_and_inverted_attacks(is_signed):
   coins = np.random.default_rng(6).random(500) < 0.5
-  perfect = one_run_epsilon(coins.astype(float), coins, _DELTA)
-  assert perfect.correct == perfect.guesses
-  assert perfect.epsilon > 3.5
-  assert one_run_epsilon(-coins.astype(float), coins, _DELTA).epsilon == 0
+  evidence = np.where(coins, 1.0, -1.0)
+  found, number, guesses, correct, largest = _bound(
+    evidence, coins, is_signed=is_signed
+  )
+  assert correct == guesses
+  assert number == 500
+  assert found == pytest.approx(largest) and largest > 4.5
+  assert _bound(-evidence, coins, is_signed=is_signed)[0] == 0
+
+
+def test_nothing_exceeds_the_largest_bound():
+  generator = np.random.default_rng(8)
+  for _ in range(50):
+    share = generator.uniform(0.3, 0.7)
+    coins = generator.random(int(generator.integers(0, 200))) < share
+    noise = generator.normal(size=len(coins))
+    scores = generator.choice([0.0, 3.0, 9.0]) * coins + noise
+    found, *_, largest = _bound(scores, coins)
+    assert 0 <= found <= largest + 1e-9
+
+
+def test_the_number_of_coins_is_that_which_reaches_furthest():
+  generator = np.random.default_rng(9)
+  coins = generator.random(6_400) < 0.5
+  evidence = np.where(coins, 1.0, -1.0)
+  for delta in (1e-9, 1e-4, 1e-3):
+    found, number, *_ = _bound(evidence, coins, delta, is_signed=True)
+    reach = {
+      6_400 >> half: max(
+        refuted(6_400 >> half, size, size, 0.05 * share, delta)
+        for size, share in [(6_400 >> half, 0.5)]
+        + [((6_400 >> half) >> step, 0.125) for step in (1, 2, 3, 4)]
+      )
+      for half in range(8)
+    }
+    assert number == max(reach, key=reach.get)
+    assert found == pytest.approx(reach[number], abs=1e-4)
+  assert number < 6_400
 
 
 def test_ties_are_not_broken_by_the_order_of_the_rows():
   members_first = np.arange(400) < 200
-  assert one_run_epsilon(np.zeros(400), members_first, _DELTA).epsilon == 0
+  assert _bound(np.zeros(400), members_first)[0] == 0
+
+
+def test_too_few_coins_show_nothing():
+  coins = np.array([True, False] * 3)
+  assert _bound(coins * 2.0 - 1, coins, is_signed=True) == (0.0, 6, 0, 0, 0.0)
+  assert _bound(np.zeros(0), np.zeros(0, bool)) == (0.0, 0, 0, 0, 0.0)
 
 
 def test_delta_weakens_the_bound():
   coins, scores = _randomised_response(3.0, 500, np.random.default_rng(7))
-  bounds = [
-    one_run_epsilon(scores, coins, delta).epsilon
-    for delta in (1e-9, 1e-4, 1e-2)
-  ]
+  bounds = [_bound(scores, coins, delta)[0] for delta in (1e-9, 1e-4, 1e-2)]
   assert bounds[0] > bounds[1] > bounds[2]
-
-
-@pytest.mark.parametrize(
-  "scores, membership, delta, confidence, message",
-  [
-    ([1.0, 2.0], [True], 0.1, 0.9, "the same 1-dimensional shape needed"),
-    ([], [], 0.1, 0.9, "not empty"),
-    ([1.0, math.nan], [True, False], 0.1, 0.9, "not finite"),
-    ([1.0, 2.0], [True, False], 0.0, 0.9, r"delta=0.0: must be in \(0, 1\)"),
-    (
-      [1.0, 2.0],
-      [True, False],
-      0.1,
-      1.0,
-      r"confidence=1.0: must be in \(0.5, 1\)",
-    ),
-  ],
-)
-def test_refuses(scores, membership, delta, confidence, message):
-  with pytest.raises(ValueError, match=message):
-    one_run.one_run_epsilon(
-      np.array(scores), np.array(membership), delta, confidence
-    )

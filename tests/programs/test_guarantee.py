@@ -107,8 +107,8 @@ def test_the_guarantee_is_stated_and_the_claim_reported(honest):
   for line in guarantee.stated(workdir).lines():
     assert line in report
   row = report.split("one example added or removed ")[1].split()
-  assert [float(row[0]), row[2]] == [pytest.approx(0.3, rel=1e-3), "95%"]
-  assert float(row[1]) == pytest.approx(bound["epsilon"], rel=1e-3)
+  shown = pytest.approx([0.3, bound["epsilon"], bound["largest"]], rel=1e-3)
+  assert [float(cell) for cell in row[:3]] == shown
   assert ended.err == ""
 
 
@@ -197,12 +197,12 @@ def test_a_run_without_a_guarantee_states_nothing(tmp_path, finished):
   assert "none" in finished.ended.out.split("one example replaced")[1]
 
 
-def _assert_broken(ended, workdir):
+def _assert_broken(ended, workdir, factor=1.5):
   stated, bound = _claim_and_bound(workdir)
   claim = stated[
     "replace_one_epsilon" if bound["neighbours"] == "replace_one" else "epsilon"
   ]
-  assert bound["epsilon"] > 1.5 * claim
+  assert bound["epsilon"] > factor * claim
   assert ended.code == 3
   assert ended.err.startswith("syndata-audit: guarantee broken: epsilon is at")
   assert ended.err.count("\n") == 1
@@ -223,10 +223,37 @@ def test_forgotten_noise_is_found(audit, tmp_path, monkeypatch):
   ended = audit(tmp_path / "run", **_SHADOWS)
   _, bound = _claim_and_bound(tmp_path / "run")
   assert bound["neighbours"] == "replace_one"
-  assert bound["coins"] == 8 * 30
+  # Of each pair a random half of the models.
+  assert bound["coins"] == 4 * 30
   _assert_broken(ended, tmp_path / "run")
   # It stays broken, however often one looks.
   _assert_broken(audit(tmp_path / "run", **_SHADOWS), tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("claim", [2.5, 8.0, 13.7])
+def test_a_claim_without_noise_is_broken_or_not_refutable(
+  audit, tmp_path, monkeypatch, claim
+):
+  """Every claim is of no value; the report must not call one checked."""
+  monkeypatch.setattr(
+    SubsampledGaussian,
+    "noise",
+    lambda self, key, tree: jax.tree.map(jnp.zeros_like, tree),
+  )
+  fields = _SHADOWS | dict(num_models=16, num_epochs=100, epsilon=claim / 2.2)
+  workdir = tmp_path / "run"
+  ended = audit(workdir, **fields)
+  stated, bound = _claim_and_bound(workdir)
+  assert stated["replace_one_epsilon"] == pytest.approx(claim, rel=0.2)
+  if claim == 2.5:
+    _assert_broken(ended, workdir, factor=1.1)
+    return
+  assert ended.code == 0
+  assert bound["largest"] < stated["replace_one_epsilon"]
+  report = _single_spaced((workdir / "report.txt").read_text())
+  assert "is not refutable at this size" in report
+  assert report in _single_spaced(ended.out)
 
 
 def test_noise_for_the_mean_on_the_sum_is_found(audit, tmp_path, monkeypatch):

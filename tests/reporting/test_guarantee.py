@@ -2,10 +2,12 @@
 
 import io
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from syndata_jax.reporting import Guarantee, render, render_text
+from syndata_jax.reporting.html import render_html
 from syndata_jax.rounding import rounded_down, rounded_up
 
 _BOUND = dict(
@@ -16,6 +18,8 @@ _BOUND = dict(
   coins=500,
   guesses=125,
   correct=122,
+  largest=4.79261,
+  premise="assumes that each example was included by a fair coin of its own",
 )
 _LINES = ["epsilon 8 at delta 1e-05", "mechanism: a very quiet one"]
 
@@ -67,11 +71,61 @@ def test_claimed_beside_found(one_run, width):
   text = console.file.getvalue()
   assert max(map(len, text.splitlines())) <= width
   assert _rows(text, "one example") == [
-    "one example added or removed 8.001 3.219 95% 122 of 125"
+    "one example added or removed 8.001 3.219 4.793 122 of 125"
   ]
   for line in _LINES:
     assert line in text
   assert "broken" not in text
+
+
+def _flat(text):
+  return " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+  ("claim", "refutable"),
+  [(4.79, True), (4.79261, False), (float("inf"), False)],
+)
+def test_a_claim_beyond_reach_is_called_so(one_run, claim, refutable):
+  text = _flat(render_text(one_run, None, Guarantee(_LINES, claim)))
+  assert (
+    "The bound assumes that each example was included by a fair coin of its "
+    "own."
+  ) in text
+  sentence = (
+    f"The claim of {rounded_up(claim)} is not refutable at this size: guesses "
+    "that are all correct show no more than 4.793."
+  )
+  assert (sentence in text) != refutable
+  assert ("not refutable" in text) != refutable
+  assert "not refutable" not in render_text(one_run, None)
+  assert "checked" not in text
+
+
+def test_without_a_bound(one_run):
+  reason = "400 of 500 entries are members (80%), which fair coins do not give"
+  one_run["epsilon_bound"] |= dict(
+    epsilon=0.0,
+    coins=0,
+    guesses=0,
+    correct=0,
+    largest=0.0,
+    premise=f"no bound: {reason}",
+  )
+  text = render_text(one_run, None, Guarantee(_LINES, 8.0))
+  assert _rows(text, "one example") == [
+    "one example added or removed 8 no bound"
+  ]
+  assert f"No bound on epsilon can be stated: {reason}." in _flat(text)
+  assert (
+    f"No bound: {reason}. The claim of 8 is not refutable without"
+    in _flat(text)
+  )
+  exposure = dict.fromkeys(
+    ["row", "label", "recognised", "recognised_at_1_percent"], np.zeros(0)
+  ) | dict(score_in=np.zeros(0), score_out=np.zeros(0))
+  html = render_html(one_run, None, Guarantee(_LINES, 8.0), exposure)
+  assert f"No bound: {reason}." in html
 
 
 def test_nothing_claimed_and_nothing_found(one_run):
@@ -79,7 +133,7 @@ def test_nothing_claimed_and_nothing_found(one_run):
   one_run["epsilon_bound"]["neighbours"] = "replace_one"
   text = render_text(one_run, None)
   assert _rows(text, "one example replaced") == [
-    "one example replaced none 0 95% no more than chance, of 500"
+    "one example replaced none 0 4.793 chance, of 500"
   ]
   assert "no more of them than chance explains" in " ".join(text.split())
   assert "Guarantee" not in text

@@ -64,6 +64,8 @@ def attack():
       coins=8000,
       guesses=1000,
       correct=981,
+      largest=5.85,
+      premise="assumes that coins are fair",
     ),
     "canaries": population([0.998, 0.9981, 0.9987, 0.99975, 1.0, 1.0]),
     "average": population([0.1336, 0.15, 0.18, 0.2113, 0.25, 0.33]),
