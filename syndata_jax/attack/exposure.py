@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from syndata_jax.attack.predictions import Predictions
 from syndata_jax.attack.roc import HEADLINE_FPR
@@ -32,6 +33,9 @@ class Exposure(NamedTuple):
   score_out: np.ndarray
   # f64[Q], shares of the models that trained on it.
   recognised: np.ndarray
+  # f64[Q], its interval of 95% by Clopper and Pearson (1934), over the models.
+  recognised_low: np.ndarray
+  recognised_high: np.ndarray
   recognised_at_1_percent: np.ndarray
 
 
@@ -62,6 +66,7 @@ def exposure(predictions: Predictions) -> Exposure:
   distance = np.nan_to_num(score_in) - np.nan_to_num(score_out)
   # The last key of lexsort is its first; NaN sorts behind all numbers.
   order = np.lexsort((-distance, -lenient, -strict))
+  low, high = _interval(strict, members.sum(axis=1))
   columns = (
     np.asarray(predictions.labels),
     members.sum(axis=1),
@@ -69,6 +74,8 @@ def exposure(predictions: Predictions) -> Exposure:
     score_in,
     score_out,
     strict,
+    low,
+    high,
     lenient,
   )
   return Exposure(order, *(column[order] for column in columns))
@@ -80,6 +87,21 @@ def _highest_refused(nonmembers: np.ndarray, fpr: float) -> float:
   # The shares that `tpr_at_fpr` compares, so that both round alike.
   allowed = np.searchsorted(np.arange(count + 1) / count, fpr, "right") - 1
   return float(np.sort(nonmembers)[::-1][allowed])
+
+
+def _interval(
+  share: np.ndarray, trials: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """Clopper and Pearson's 95% for shares f64[Q] of i64[Q] trials."""
+  tail = 0.025
+  successes = np.round(share * trials)
+  failures = trials - successes
+  # Of no successes, and of no failures, SciPy's quantile is NaN.
+  low = np.nan_to_num(stats.beta.ppf(tail, successes, failures + 1), nan=0.0)
+  high = stats.beta.ppf(1 - tail, successes + 1, failures)
+  high = np.nan_to_num(high, nan=1.0)
+  unknown = trials == 0
+  return np.where(unknown, np.nan, low), np.where(unknown, np.nan, high)
 
 
 def _mean(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
