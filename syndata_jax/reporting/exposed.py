@@ -102,7 +102,7 @@ def most_exposed(
   headers = ["image" if known else "row", "label\ngiven"]
   if "label_true" in table:
     headers.append("\ntrue")
-  headers += ["recognised\nat 0.1% FPR", "95%\ninterval"]
+  headers += ["found at\n0.1% FPR", "95%\ninterval"]
   headers += ["score\nin", "\nout"]
   for header in headers:
     shown.add_column(header, justify="right", no_wrap=True)

@@ -40,7 +40,9 @@ DPI = 160
 
 # In nats; smaller and larger losses are counted in the outermost bins.
 _LOSS_LIMITS = (1e-6, 1e2)
-_BINS_PER_DECADE = 6
+# The first that gives enough bins: a short axis is seen more closely.
+_BINS_PER_DECADE = (6, 12, 24)
+_BINS = 30
 # Of each group, on each side, may lie in the outermost bins.
 _OUTLYING = 0.005
 
@@ -144,7 +146,11 @@ def draw_losses(populations: Sequence[Labelled], title: str) -> Figure:
     _label_decades(axes, edges)
   panels[0].set_xlim(*edges[[0, -1]])
   panels[0].set_ylabel("Share of the group (%)")
-  panels[0].legend(loc="upper left", fontsize=8)
+  handles, labels = panels[0].get_legend_handles_labels()
+  # Below the panels: there is no place in them that a bar may not need.
+  figure.legend(
+    handles, labels, loc="outside lower center", ncols=2, fontsize=8
+  )
   figure.suptitle(title)
   return figure
 
@@ -229,23 +235,27 @@ def _draw_histograms(
 
 
 def _loss_edges(populations: Sequence[Labelled]) -> np.ndarray:
-  """Powers of the same ratio, one of them 1, around what the groups hold."""
-  ends = []
+  """Powers of one ratio around what the groups hold, f64[B + 1]."""
+  held = []
   for _, losses, membership in populations:
     members = np.asarray(membership, bool)
     for group in (losses[members], losses[~members]):
       if group.size:
-        ends += np.quantile(group, [_OUTLYING, 1 - _OUTLYING]).tolist()
-  low, high = np.clip([min(ends), max(ends)], *_LOSS_LIMITS)
-  first = math.floor(_BINS_PER_DECADE * math.log10(low) + 1e-9)
-  last = math.ceil(_BINS_PER_DECADE * math.log10(high) - 1e-9)
-  return 10.0 ** (np.arange(first, max(last, first + 1) + 1) / _BINS_PER_DECADE)
+        held += np.quantile(group, [_OUTLYING, 1 - _OUTLYING]).tolist()
+  ends = np.log10(np.clip([min(held), max(held)], *_LOSS_LIMITS))
+  for density in _BINS_PER_DECADE:
+    # A power of ten is not to be missed by its rounding.
+    first = math.floor(density * ends[0] + 1e-9)
+    last = max(math.ceil(density * ends[1] - 1e-9), first + 1)
+    if last - first >= _BINS:
+      break
+  return 10.0 ** (np.arange(first, last + 1) / density)
 
 
 def _label_decades(axes: Axes, edges: np.ndarray) -> None:
   """Writes 0.001, 0.01 and so on; of a short axis also twice and five times."""
   decades = math.log10(edges[-1] / edges[0])
-  subs = (1.0,) if decades > 2.5 else (1.0, 2.0, 5.0)
+  subs = (1.0,) if decades > 3 else (1.0, 2.0, 5.0)
   plain = FuncFormatter(lambda loss, _: f"{loss:.6f}".rstrip("0").rstrip("."))
   power = FuncFormatter(lambda loss, _: f"$10^{{{round(math.log10(loss))}}}$")
   axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=12))
