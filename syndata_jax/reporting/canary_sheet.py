@@ -92,11 +92,11 @@ def draw_canaries(
 
 
 def _caption(table: Mapping[str, np.ndarray], place: int) -> str:
-  """`given 3, true 5`, and below `in 15 of 16`."""
+  """`given 3, true 5`, and below `found in 15 of 16`."""
   labels = f"given {table['label'][place]}"
   if "label_true" in table:
     labels += f", true {exposed.label(table['label_true'][place])}"
-  models, share = table["models_in"][place], table["recognised"][place]
-  if not models:
+  at = {name: table[name][place] for name in ("models_in", "recognised")}
+  if not at["models_in"]:
     return f"{labels}\nin no model"
-  return f"{labels}\nfound in {round(share * models)} of {models}"
+  return f"{labels}\nfound in {exposed.found(at)}"

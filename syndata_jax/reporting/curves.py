@@ -26,7 +26,7 @@ def roc_curves(file: PredictionFile) -> list[Curve]:
   if file.average is not None:
     curves.insert(1, _headline("average case", file.average, with_band=False))
   if file.dummies is not None:
-    curves.append(_headline("dummies (no model's)", file.dummies, True))
+    curves.append(_headline("dummies (in no model)", file.dummies, True))
   return curves
 
 

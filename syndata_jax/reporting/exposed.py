@@ -112,7 +112,7 @@ def most_exposed(
     cells = [str(at["index" if known else "row"]), str(at["label"])]
     if "label_true" in at:
       cells.append(label(at["label_true"]))
-    cells += [share(at["recognised"]), interval(at)]
+    cells += [found(at), interval(at)]
     cells += [score(at["score_in"]), score(at["score_out"])]
     shown.add_row(*cells)
   shown.width = natural_width(shown, console)
@@ -140,17 +140,23 @@ def share(fraction: float) -> str:
   return "-" if math.isnan(fraction) else percent(float(fraction))
 
 
+def found(at: Mapping[str, float]) -> str:
+  """In how many of its models it is recognised, of one line of `columns`."""
+  models = at["models_in"]
+  return f"{round(at['recognised'] * models)} of {models}" if models else "-"
+
+
 def score(value: float) -> str:
   """A mean score; there may be no model."""
   return "-" if math.isnan(value) else f"{value:.2f}"
 
 
 def interval(at: Mapping[str, float]) -> str:
-  """That of `recognised`, of one line of `columns`."""
+  """That of `recognised`, in whole percents, of one line of `columns`."""
   if math.isnan(at["recognised_low"]):
     return "-"
   low, high = at["recognised_low"], at["recognised_high"]
-  return f"{percent(float(low))} to {percent(float(high))}"
+  return f"{100 * low:.0f} to {100 * high:.0f}%"
 
 
 def _cell(value: np.generic) -> str:

@@ -27,7 +27,7 @@ from syndata_jax.reporting.verdict import notes, verdict
 _TEXT_WIDTH = 100
 _QUOTED = ("0.001", "0.01")
 # Of a row's name beside two rates with their intervals: 80 columns together.
-_NAME_WIDTH = 27
+_NAME_WIDTH = 24
 
 
 def render(
@@ -208,7 +208,7 @@ def _leakage(attack: Mapping[str, Any], chosen_as: str) -> Table:
     _add_rates(table, "average case", average["tpr_at_fpr"])
   if "dummies" in attack:
     null = attack["dummies"]["attacks"][0]
-    _add_rates(table, "dummy canaries (no model's)", null["tpr_at_fpr"])
+    _add_rates(table, "dummies (in no model)", null["tpr_at_fpr"])
   # What guessing is expected to reach with so many non-members of the canaries.
   if "chance" in canaries:
     chance = [level(canaries["chance"][key]) for key in _QUOTED]

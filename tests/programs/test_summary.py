@@ -44,7 +44,7 @@ def test_settings_that_differ_are_told_and_defaults_are_not():
     "learning_rate": 0.05,
     "augment": False,
   }
-  assert list(told)[0] == "seed"
+  assert next(iter(told)) == "seed"
 
 
 def test_method_and_fraction_are_told_at_their_defaults_too():
@@ -82,9 +82,8 @@ def test_canaries_are_kept_for_their_owner(finished):
     assert stat.S_IMODE((workdir / name).stat().st_mode) == 0o600, name
   canaries, average = audited.read(workdir)
   pool = data.subset(data.load("digits"), 100, 0)
-  np.testing.assert_array_equal(
-    canaries.images, pool.train_images[canaries.rows]
-  )
+  shown = pool.train_images[canaries.rows]
+  np.testing.assert_array_equal(canaries.images, shown)
   for examples in (canaries, average):
     np.testing.assert_array_equal(
       examples.label_true, pool.train_labels[examples.rows]

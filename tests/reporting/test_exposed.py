@@ -78,7 +78,7 @@ def test_ten_lines_on_the_terminal(width):
     shown = [line for line in lines if line[:1].isdigit()]
     assert len(shown) == 10
     if known:
-      assert shown[0] == "60 7 8 100.0% 39.8% to 100.0% 5.25 -2.50"
+      assert shown[0] == "60 7 8 4 of 4 40 to 100% 5.25 -2.50"
       assert shown[2] == "50 3 - - - - 0.00"
     flat = " ".join(lines)
     assert "for the owner of the data alone" in flat

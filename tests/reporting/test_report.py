@@ -115,7 +115,7 @@ def test_the_page_has_the_numbers_of_the_report(attacked, training):
     "-0"[1 + true[row] :][:1] for row in exposed["row"][:5]
   ]
   # Four of four models: (0.05 / 2) ** (1 / 4) at the least.
-  assert shown[0][3:5] == ["100.0%", "39.8% to 100.0%"]
+  assert shown[0][3:5] == ["100.0%", "40 to 100%"]
   assert [row[6] for row in shown] == [
     f"{score:.2f}" for score in exposed["score_in"][:5]
   ]

@@ -120,8 +120,8 @@ def test_headline_is_exact_and_no_line_is_too_long(
   assert rows(text, "average case") == [
     "average case 13.4% 13.3% to 13.4% 21.1% 21.1% to 21.2%"
   ]
-  assert rows(text, "dummy canaries (no model's)") == [
-    "dummy canaries (no model's) 0.13% 0.06% to 0.20% 1.07% 1.00% to 1.14%"
+  assert rows(text, "dummies (in no model)") == [
+    "dummies (in no model) 0.13% 0.06% to 0.20% 1.07% 1.00% to 1.14%"
   ]
   # Nine of 8,001, and 81.
   assert rows(text, "guessing") == ["guessing 0.1125% 1.012%"]
@@ -136,6 +136,17 @@ def test_headline_is_exact_and_no_line_is_too_long(
     "500 examples, 32 models, 8,000 members, 8,000 non-members",
   ):
     assert fact in " ".join(text.split())
+
+
+def test_the_widest_figures_fit_80_columns(attack):
+  sure = {"value": 0.9999, "low": 0.9997, "high": 1.0}
+  for name in ("canaries", "average", "dummies"):
+    for key in ("0.001", "0.01"):
+      attack[name]["attacks"][0]["tpr_at_fpr"][key] = sure
+  text = rendered(attack, None, 80)
+  assert max(map(len, text.splitlines())) <= 80
+  whole = "dummies (in no model)" + 2 * " >99.9% >99.9% to 100.0%"
+  assert rows(text, "dummies") == [whole]
 
 
 def test_every_variant_has_its_row(attack, training):
@@ -187,7 +198,7 @@ def test_logits_from_a_file_have_no_training(attack):
 def test_what_is_not_known_has_no_row(attack):
   del attack["dummies"], attack["canaries"]["chance"]
   text = render_text(attack, None)
-  assert not rows(text, "dummy") and not rows(text, "guessing")
+  assert "dummies" not in text and not rows(text, "guessing")
 
 
 def test_what_came_with_logits_from_elsewhere_is_printed(attack):
@@ -316,8 +327,8 @@ def test_another_network_stands_below_the_canaries(attack, training):
   assert rows(text, "teacher: canaries") == [
     "teacher: canaries 50.0% 49.0% to 51.0% 60.0% 59.0% to 61.0%"
   ]
-  assert rows(text, "a_network_with_a_long_name:"[:26]) == [
-    "a_network_with_a_long_name 50.0% 49.9% to 50.1% 60.0% 59.9% to 60.1%"
+  assert rows(text, "a_network_with_a_long_name:"[:24]) == [
+    "a_network_with_a_long_na 50.0% 49.9% to 50.1% 60.0% 59.9% to 60.1%"
   ]
   lines = [" ".join(line.split()) for line in text.splitlines()]
   (teacher,) = rows(text, "teacher: canaries")
