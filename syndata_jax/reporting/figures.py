@@ -2,6 +2,7 @@
 
 import io
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -73,7 +74,7 @@ def draw_roc(curves: Sequence[Curve | Labelled], title: str) -> Figure:
   Args:
     curves: (label, scores f64[...], membership bool[...]); a high score means
       member. At most six stay distinct. A fourth entry is the band around it.
-    title: one short line.
+    title: a long one takes several lines.
 
   Returns:
     A figure whose only axes hold one line per curve, in order, with the data
@@ -104,7 +105,7 @@ def draw_roc(curves: Sequence[Curve | Labelled], title: str) -> Figure:
     ylim=(bottom, 1.25),
     xlabel="False positive rate",
     ylabel="True positive rate",
-    title=title,
+    title=_wrapped(title, figure),
   )
   _draw_resolution(axes, most)
   axes.grid(alpha=0.25, linewidth=0.6)
@@ -122,7 +123,7 @@ def draw_losses(populations: Sequence[Labelled], title: str) -> Figure:
 
   Args:
     populations: (label, losses f64[...] in nats, membership bool[...]).
-    title: one short line.
+    title: a long one takes several lines.
 
   Returns:
     A figure with one axes per population; in each, the filled steps of the
@@ -151,7 +152,7 @@ def draw_losses(populations: Sequence[Labelled], title: str) -> Figure:
   figure.legend(
     handles, labels, loc="outside lower center", ncols=2, fontsize=8
   )
-  figure.suptitle(title)
+  figure.suptitle(_wrapped(title, figure))
   return figure
 
 
@@ -261,6 +262,11 @@ def _label_decades(axes: Axes, edges: np.ndarray) -> None:
   axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=12))
   axes.xaxis.set_major_formatter(power if edges[0] < 1e-4 else plain)
   axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _wrapped(title: str, figure: Figure) -> str:
+  """In lines that the figure is wide enough for; people's own may be long."""
+  return textwrap.fill(title, int(9.5 * figure.get_figwidth()))
 
 
 def _counts(membership: np.ndarray) -> tuple[int, int]:

@@ -153,10 +153,13 @@ class Report:
   def _title(self) -> str:
     canaries = self.predictions.canaries
     title = "Logits from a file"
-    if self.given and self.given["title"]:
-      title = self.given["title"]
     if self.training:
       title = "{dataset}, {paradigm}, {model}".format_map(self.training)
+      method = self.training.get("settings", {}).get("method")
+      if method:
+        title = f"{title}, {method}"
+    if self.given and self.given["title"]:
+      title = self.given["title"]
     models = counted(canaries.membership.shape[1], "model")
     return f"{title}: {models}, {len(canaries.labels)} canaries"
 

@@ -36,6 +36,7 @@ def test_a_coreset_is_kept_and_reported(start, config, tmp_path):
   digits = data.subset(data.load("digits"), 100, 0)
   with np.load(workdir / "split.npz") as archive:
     labels = archive["labels"][members[0]]
+  assert stored["first_model.png"].stat().st_mode & 0o777 == 0o600
   with Image.open(stored["first_model.png"]) as picture:
     sheet = np.asarray(picture)
   begun = digits.train_images[members[0][labels == labels.min()], :, :, 0]

@@ -230,3 +230,17 @@ def test_a_sheet_has_a_row_for_each_class():
     [255] * 3,
   ]
   assert (sheet[60:62] == 255).all() and (sheet[:, 90:92] == 255).all()
+
+
+@pytest.mark.parametrize("draw", [figures.draw_roc, figures.draw_losses])
+def test_a_long_title_stays_inside_the_picture(generator, draw):
+  label, scores, membership = curve(generator, "a")
+  title = "An audit of the scans of the radiology department, " * 3
+  figure = draw([(label, np.exp(scores), membership)], title)
+  figure.draw_without_rendering()
+  shown = figure.axes[0].title
+  if draw is figures.draw_losses:
+    (shown,) = figure.texts
+  box = shown.get_window_extent()
+  assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+  assert shown.get_text().split() == title.split()

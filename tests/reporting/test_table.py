@@ -47,6 +47,10 @@ def population(first, nonmembers=8000):
       key: (int(float(key) * nonmembers + 1e-9) + 1) / (nonmembers + 1)
       for key in LEVELS
     },
+    "corrected": {
+      key: {"value": value, "low": value, "attack": 0}
+      for key, value in zip(LEVELS, first, strict=True)
+    },
     "attacks": [
       record(*c, tprs) for c, tprs in zip(chosen, cells, strict=True)
     ],
