@@ -14,8 +14,9 @@ from syndata_jax.programs.settings import Performance, defaults
 from syndata_jax.programs.shadows import FINAL
 from syndata_jax.programs.workdir import read_metrics
 
-# Always told: two reports that differ in these alone are of two runs.
-_TOLD = ("seed", "method", "fraction", "images_per_class")
+# Told at their defaults as well, first: two reports that differ in these alone
+# are of two runs. Zero of one that has an alternative is not set.
+_TOLD = ("method", "fraction", "images_per_class")
 # Told by a line of the report of their own, or by its tables.
 _ELSEWHERE = (
   "dataset",
@@ -90,7 +91,7 @@ def told_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     config: the contents of `config.json`.
 
   Returns:
-    By name, in the order of the config, those of `_TOLD` first; an option of a
+    By name, in the order of the config, the seed and `_TOLD` first; an option of a
     network as `model_options.width`.
   """
   usual = json.loads(json.dumps(defaults(config["paradigm"]).to_dict()))
@@ -102,7 +103,8 @@ def told_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in _flat(config).items()
     if name in usual or name.startswith("model_options.")
   }
-  told = {name: flat.pop(name) for name in _TOLD if name in flat}
+  told = {"seed": flat.pop("seed")}
+  told |= {name: flat[name] for name in _TOLD if flat.get(name)}
   return told | {
     name: value
     for name, value in flat.items()

@@ -27,9 +27,11 @@ def setting(
     models = ", ".join([*names, counted(training["num_epochs"], "epoch")])
     facts |= {"Models": [models]} | _settings(training) | _data(training)
     facts |= {"Canaries": [_canaries(training)]} | _run(training)
-  if given is not None:
-    facts |= {name: [str(value)] for name, value in given["facts"].items()}
-  return facts | {"Attack": [describe(headline)]}
+  facts |= {"Attack": [describe(headline)]}
+  for name, value in {} if given is None else given["facts"].items():
+    # What a person says replaces nothing that the run has shown.
+    facts[f"{name} (as given)" if name in facts else name] = [str(value)]
+  return facts
 
 
 def canary_note(training: Mapping[str, Any] | None) -> str | None:

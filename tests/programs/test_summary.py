@@ -51,6 +51,7 @@ def test_method_and_fraction_are_told_at_their_defaults_too():
   own = defaults("coreset")
   told = told_settings(config("coreset"))
   assert told["method"] == own.method and told["fraction"] == own.fraction
+  assert "images_per_class" not in told  # zero, for the fraction is set
   other = told_settings(config("coreset", fraction=0.25))
   assert {name for name in told if told[name] != other[name]} == {"fraction"}
   assert told_settings(config() | {"precision": "bfloat16"})["precision"] == (

@@ -49,6 +49,15 @@ def test_what_was_run(training):
   assert "Run" not in told
 
 
+def test_what_a_person_says_replaces_nothing(training):
+  given = {"title": None, "facts": {"Data": "clinic A", "n": 3}, "notes": []}
+  told = facts.setting(HEADLINE, training, given)
+  assert told["Data"][0].startswith("digits: 1,437")
+  assert told["Data (as given)"] == ["clinic A"]
+  assert list(told)[-1] == "n" and told["n"] == ["3"]
+  assert facts.setting(HEADLINE, None, given)["Data"] == ["clinic A"]
+
+
 @pytest.mark.parametrize(
   ("share", "warned"), [(0.05, False), (0.0501, True), (None, False)]
 )
