@@ -22,9 +22,13 @@ Path = str | os.PathLike[str]
 
 _SUFFIX = ".unfinished"
 
+# Permissions of a file that its owner alone may read.
+PRIVATE = 0o600
+COMMON = 0o666  # less what the umask takes away
+
 
 @contextlib.contextmanager
-def write_stream(path: Path) -> Iterator[BinaryIO]:
+def write_stream(path: Path, permissions: int = COMMON) -> Iterator[BinaryIO]:
   """An open file whose content becomes `path` when the block ends.
 
       with files.write_stream(path) as stream:
@@ -33,6 +37,11 @@ def write_stream(path: Path) -> Iterator[BinaryIO]:
   What is written goes straight to disk: nothing is held in memory. If the block
   raises, `path` stays as it was. Several processes may write one target; the
   last to finish decides.
+
+  Args:
+    path: of the file.
+    permissions: of the file from its first byte on, less those of the umask:
+      `PRIVATE` where nobody but its owner may read it.
 
   Yields:
     A binary file, seekable.
@@ -46,7 +55,8 @@ def write_stream(path: Path) -> Iterator[BinaryIO]:
   token = f"{os.getpid()}-{secrets.token_hex(4)}"
   unfinished = target.with_name(f".{target.name}.{token}{_SUFFIX}")
   try:
-    with unfinished.open("xb") as stream:
+    opener = lambda name, flags: os.open(name, flags, permissions)
+    with open(unfinished, "xb", opener=opener) as stream:
       yield stream
       stream.flush()
       os.fsync(stream.fileno())
@@ -55,9 +65,9 @@ def write_stream(path: Path) -> Iterator[BinaryIO]:
     unfinished.unlink(missing_ok=True)
 
 
-def write(path: Path, content: bytes | str) -> None:
-  """Writes a file whole; text as UTF-8. Raises as `write_stream`."""
-  with write_stream(path) as stream:
+def write(path: Path, content: bytes | str, permissions: int = COMMON) -> None:
+  """Writes a file whole; text as UTF-8. Otherwise as `write_stream`."""
+  with write_stream(path, permissions) as stream:
     stream.write(content.encode() if isinstance(content, str) else content)
 
 

@@ -1,5 +1,6 @@
 """Files are whole or absent, whatever happens to their writer."""
 
+import stat
 import subprocess
 import sys
 import threading
@@ -36,6 +37,21 @@ def test_the_target_is_not_there_before_the_end(tmp_path):
     assert files.is_unfinished(other) and not files.is_unfinished(path)
   assert path.read_bytes() == b"after"
   assert names(tmp_path) == ["set.npz"]
+
+
+def test_a_private_file_is_private_from_its_first_byte(tmp_path):
+  path = tmp_path / "private"
+  path.write_bytes(b"before")
+  path.chmod(0o644)
+  with files.write_stream(path, files.PRIVATE) as stream:
+    (other,) = set(tmp_path.iterdir()) - {path}
+    assert stat.S_IMODE(other.stat().st_mode) == 0o600
+    stream.write(b"after")
+  assert stat.S_IMODE(path.stat().st_mode) == 0o600
+  files.write(path, b"")
+  (tmp_path / "plain").write_bytes(b"")
+  usual = (tmp_path / "plain").stat().st_mode
+  assert path.stat().st_mode == usual
 
 
 def test_arrays_go_through_and_equal_ones_give_equal_bytes(tmp_path):

@@ -85,7 +85,7 @@ def main() -> None:
   else:
     plan = make_plan(_settings(), _DATA_DIR.value, _DEVICE_AXIS.value)
     workdir = shadows.train_and_query(plan, _WORKDIR.value, console)
-  judge.judge(workdir, console)
+  judge.judge(workdir, console, _DATA_DIR.value)
 
 
 def _list() -> None:

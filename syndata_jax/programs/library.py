@@ -157,8 +157,11 @@ def audit(
   # The split counts in the images that `num_train` drew.
   available = len(dataset.train_labels)
   rows = data.subset_rows(available, chosen.num_train, chosen.seed)
-  index = rows[plan.split.canary_index]
-  return dataclasses.replace(report, canary_index=index)
+  canaries, average = (
+    part and part._replace(rows=rows[part.rows])
+    for part in (report.canaries, report.average)
+  )
+  return dataclasses.replace(report, canaries=canaries, average=average)
 
 
 def attack_logits(

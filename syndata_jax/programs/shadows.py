@@ -20,7 +20,7 @@ from syndata_jax.ensemble.flops import peak_flops
 from syndata_jax.errors import UserError
 from syndata_jax.keys import stream
 from syndata_jax.paradigms import Queried
-from syndata_jax.programs import guarantee
+from syndata_jax.programs import audited, guarantee
 from syndata_jax.programs import workdir as workdirs
 from syndata_jax.programs.plan import Plan, flops_per_image
 from syndata_jax.programs.query import Ask, query
@@ -51,6 +51,7 @@ def train_and_query(plan: Plan, path: str, console: Console) -> pathlib.Path:
   workdir = workdirs.open_workdir(path, facts)
   guarantee.state(workdir, plan.paradigm.statement)
   _keep_split(workdir / "split.npz", plan.split)
+  audited.keep(workdir, plan)
   if (workdir / "predictions.npz").exists():
     return workdir
   start = time.perf_counter()

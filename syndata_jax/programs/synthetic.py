@@ -77,7 +77,6 @@ def synthesize(
   seconds = spent()
   if not _is_private_pool(training_set, private):
     _write(folder, training_set, seconds)
-  if training_set.images is not None:
     pixels = plan.paradigm.pixels(entered, 0)
     labels = entered.of_model(0)[1]
     labels = labels.argmax(-1) if labels.ndim > 1 else labels

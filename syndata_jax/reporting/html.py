@@ -12,7 +12,8 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from syndata_jax.reporting.formats import percent
+from syndata_jax.reporting import exposed
+from syndata_jax.reporting.facts import setting
 from syndata_jax.reporting.guarantee import (
   Guarantee,
   broken,
@@ -37,6 +38,7 @@ def render_html(
   training: Mapping[str, Any] | None,
   guarantee: Guarantee | None,
   exposure: Mapping[str, np.ndarray],
+  given: Mapping[str, Any] | None = None,
 ) -> str:
   """The report of one run.
 
@@ -46,18 +48,18 @@ def render_html(
     guarantee: as in `render`.
     exposure: columns of equal length by name, the most exposed canary first:
       see `Report.per_canary`.
+    given: as in `render`.
   """
-  parts = [*_verdict(attack, training, guarantee)]
+  parts = [*_verdict(attack, training, guarantee, given)]
   parts.append(_of_rich(leakage_table(attack, training)))
   parts.append(_of_rich(epsilon_table(attack["epsilon_bound"], guarantee)))
-  facts: dict[str, Sequence[str]] = {}
+  facts = setting(attack["headline"], training, given)
   if guarantee is not None:
     facts["Guarantee"] = guarantee.lines
   if training is not None:
     facts |= utility_and_cost(training)
-  if facts:
-    rows = [(name, "\n".join(lines)) for name, lines in facts.items()]
-    parts.append(_table([], rows, ["left", "left"]))
+  rows = [(name, "\n".join(lines)) for name, lines in facts.items()]
+  parts.append(_table([], rows, ["left", "left"]))
   parts.append(_most_exposed(exposure))
   return f"<div>{''.join(parts)}</div>"
 
@@ -66,14 +68,17 @@ def _verdict(
   attack: Mapping[str, Any],
   training: Mapping[str, Any] | None,
   guarantee: Guarantee | None,
+  given: Mapping[str, Any] | None,
 ) -> Iterator[str]:
   """The sentence and its warnings; the arguments are those of `render`."""
+  if given is not None and given["title"] is not None:
+    yield f"<p>{escape(given['title'])}</p>"
   yield f"<p><b>{escape(verdict_sentence(attack, training))}</b></p>"
   bound = attack["epsilon_bound"]
   if guarantee is not None and is_broken(bound, guarantee):
     text = escape(broken(bound, guarantee))
     yield f'<p style="{_WARNING}"><b>{text}</b></p>'
-  for note in cautions(attack):
+  for note in cautions(attack, training, given):
     yield f'<p style="{_WARNING}">Note: {escape(note)}</p>'
 
 
@@ -82,26 +87,33 @@ def _most_exposed(exposure: Mapping[str, np.ndarray]) -> str:
   name, key = "Row", "row"
   if "index" in exposure:
     name, key = "Training image", "index"
-  columns = {
-    name: [str(value) for value in exposure[key]],
-    "label": [str(value) for value in exposure["label"]],
-    "recognised\nat 0.1% FPR": [_share(v) for v in exposure["recognised"]],
-    "at 1% FPR": [_share(v) for v in exposure["recognised_at_1_percent"]],
-    "mean score of\nmodels with it": [_score(v) for v in exposure["score_in"]],
-    "models\nwithout it": [_score(v) for v in exposure["score_out"]],
+  lines = [
+    {key: column[place] for key, column in exposure.items()}
+    for place in range(min(_MOST_EXPOSED, len(exposure[key])))
+  ]
+  columns = {name: [str(line[key]) for line in lines]}
+  columns["label"] = [str(line["label"]) for line in lines]
+  if "label_true" in exposure:
+    columns["true label"] = [
+      exposed.label(line["label_true"]) for line in lines
+    ]
+  columns |= {
+    "recognised\nat 0.1% FPR": [
+      exposed.share(line["recognised"]) for line in lines
+    ],
+    "95% interval": [exposed.interval(line) for line in lines],
+    "at 1% FPR": [
+      exposed.share(line["recognised_at_1_percent"]) for line in lines
+    ],
+    "mean score of\nmodels with it": [
+      exposed.score(line["score_in"]) for line in lines
+    ],
+    "models\nwithout it": [exposed.score(line["score_out"]) for line in lines],
   }
-  rows = list(zip(*columns.values(), strict=True))[:_MOST_EXPOSED]
+  rows = list(zip(*columns.values(), strict=True))
   text = f"The {len(rows)} most exposed canaries, by the models with them:"
   alignment = ["left", *["right"] * (len(columns) - 1)]
   return f"<p>{text}</p>{_table(list(columns), rows, alignment)}"
-
-
-def _share(value: float) -> str:
-  return "-" if np.isnan(value) else percent(float(value))
-
-
-def _score(value: float) -> str:
-  return "-" if np.isnan(value) else f"{value:.2f}"
 
 
 def _of_rich(table: Table) -> str:

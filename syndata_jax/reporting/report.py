@@ -1,6 +1,8 @@
 """The result of an audit as a value: numbers, text, a notebook's HTML."""
 
 import dataclasses
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,9 @@ from matplotlib.figure import Figure
 
 from syndata_jax import files
 from syndata_jax.attack import PredictionFile, exposure
-from syndata_jax.reporting import curves, figures
+from syndata_jax.errors import UserError
+from syndata_jax.reporting import canary_sheet, curves, exposed, figures
+from syndata_jax.reporting.exposed import Examples
 from syndata_jax.reporting.formats import counted
 from syndata_jax.reporting.guarantee import Guarantee, is_broken
 from syndata_jax.reporting.html import render_html
@@ -29,20 +33,29 @@ class Report:
       `attack["epsilon_bound"]["epsilon"]` the lower bound on epsilon, in nats.
     predictions: what was attacked: `predictions.canaries` has `logits`
       f32[Q,M,A,K], `labels` i32[Q] and `membership` bool[Q,M].
-    training: what training cost and achieved: `test_accuracy` (a fraction per
-      model), `hours` (of accelerator), `images_per_second` and so on; None for
-      logits from elsewhere.
+    training: how the models were made, what that cost and achieved:
+      `test_accuracy` (a fraction per model), `hours` (device-hours), `settings`
+      and so on, see `render`; None for logits from elsewhere.
     guarantee: what the paradigm promises: `lines` in words, and `epsilon`, to
       be compared with the bound; None without a promise.
-    canary_index: i64[Q], the rows of the training images that are canaries;
-      None where they are not known.
+    canaries: what the owner of the data knows of them: `rows` i64[Q] of the
+      training images, `label_true` and so on; None where they are not known.
+    average: the same of the average case.
+    given: `title`, `facts` and `notes` that came with logits from elsewhere.
   """
 
   attack: dict[str, Any]
   predictions: PredictionFile
   training: dict[str, Any] | None = None
   guarantee: Guarantee | None = None
-  canary_index: np.ndarray | None = None
+  canaries: Examples | None = None
+  average: Examples | None = None
+  given: Mapping[str, Any] | None = None
+
+  @property
+  def canary_index(self) -> np.ndarray | None:
+    """i64[Q], the rows of the training images that are canaries, if known."""
+    return None if self.canaries is None else self.canaries.rows
 
   @property
   def verdict(self) -> str:
@@ -56,7 +69,7 @@ class Report:
 
   def table(self) -> str:
     """The whole report as plain text of 100 columns."""
-    return render_text(self.attack, self.training, self.guarantee)
+    return render_text(self.attack, self.training, self.guarantee, self.given)
 
   def per_canary(self) -> dict[str, np.ndarray]:
     """How exposed each canary is, the most exposed first.
@@ -67,6 +80,9 @@ class Report:
       Arrays of length Q by name:
 
       - `index`: row of the training images; absent where it is not known.
+      - `kind`: of canary; absent like `index`.
+      - `label_true`: -1 where the picture is of no class, as noise is; absent
+        where it is not known.
       - `row`: row of `predictions.canaries`.
       - `label`: that of training, the wrong one of a mislabelled canary.
       - `models_in`, `models_out`: models that trained on it, and the others.
@@ -75,15 +91,23 @@ class Report:
         untouched image.
       - `recognised`: share of `models_in` in which the headline attack
         recognises it, at an FPR of 0.1% over all canaries and models.
+      - `recognised_low`, `recognised_high`: its 95% interval.
       - `recognised_at_1_percent`: the same at an FPR of 1%.
 
       NaN where there is no such model, as for half of the canaries of a single
       model.
     """
-    columns = exposure(self.predictions.canaries)._asdict()
-    if self.canary_index is None:
-      return columns
-    return {"index": self.canary_index[columns["row"]], **columns}
+    return dict(self._per_canary)
+
+  def per_average(self) -> dict[str, np.ndarray]:
+    """`per_canary` of the average case; empty where there is none."""
+    if self.predictions.average is None:
+      return {}
+    return exposed.columns(exposure(self.predictions.average), self.average)
+
+  @functools.cached_property
+  def _per_canary(self) -> dict[str, np.ndarray]:
+    return exposed.columns(exposure(self.predictions.canaries), self.canaries)
 
   def roc(self, path: files.Path | None = None) -> Figure:
     """The ROC curves on logarithmic axes; a notebook shows them.
@@ -109,12 +133,33 @@ class Report:
       return figures.draw_losses(shown, self._title)
     return figures.loss_figure(path, shown, self._title)
 
+  def canary_sheet(self, path: files.Path | None = None) -> Figure:
+    """The most exposed canaries as pictures, with both labels: private.
+
+    Args:
+      path: of a PNG to write as well, which its owner alone may read.
+
+    Raises:
+      UserError: the pictures are not known, as with logits from elsewhere.
+    """
+    if self.canaries is None or self.canaries.images is None:
+      raise UserError("no pictures of the canaries: only a run of its own has")
+    images, table = self.canaries.images, self._per_canary
+    if path is None:
+      return canary_sheet.draw_canaries(images, table)
+    return canary_sheet.canary_sheet(path, images, table)
+
   @property
   def _title(self) -> str:
     canaries = self.predictions.canaries
     title = "Logits from a file"
     if self.training:
       title = "{dataset}, {paradigm}, {model}".format_map(self.training)
+      method = self.training.get("settings", {}).get("method")
+      if method:
+        title = f"{title}, {method}"
+    if self.given and self.given["title"]:
+      title = self.given["title"]
     models = counted(canaries.membership.shape[1], "model")
     return f"{title}: {models}, {len(canaries.labels)} canaries"
 
@@ -126,5 +171,9 @@ class Report:
 
   def _repr_html_(self) -> str:
     return render_html(
-      self.attack, self.training, self.guarantee, self.per_canary()
+      self.attack,
+      self.training,
+      self.guarantee,
+      self._per_canary,
+      self.given,
     )

@@ -13,8 +13,11 @@ _GAP = 2
 def image_sheet(
   path: files.Path, images: np.ndarray, labels: np.ndarray
 ) -> None:
-  """Writes `draw_sheet(images, labels)` as a PNG, all or nothing."""
-  with files.write_stream(path) as stream:
+  """Writes `draw_sheet(images, labels)` as a PNG, all or nothing.
+
+  Its owner alone may read it: a model may have learned from private images.
+  """
+  with files.write_stream(path, files.PRIVATE) as stream:
     Image.fromarray(draw_sheet(images, labels)).save(stream, format="png")
 
 

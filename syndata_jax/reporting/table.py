@@ -1,9 +1,8 @@
 """The report of one run: a headline, then every variant of the attack."""
 
 import io
-import statistics
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich import box
@@ -13,8 +12,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from syndata_jax.reporting import formats
-from syndata_jax.reporting.formats import counted, level, percent
+from syndata_jax.reporting import facts
+from syndata_jax.reporting.formats import level, percent
 from syndata_jax.reporting.guarantee import (
   Guarantee,
   broken,
@@ -22,17 +21,13 @@ from syndata_jax.reporting.guarantee import (
   is_broken,
 )
 from syndata_jax.reporting.one_run import one_run_table, one_run_verdict
-from syndata_jax.reporting.variants import (
-  describe,
-  natural_width,
-  variants_table,
-)
-from syndata_jax.reporting.verdict import notes, subject, verdict
+from syndata_jax.reporting.variants import natural_width, variants_table
+from syndata_jax.reporting.verdict import notes, verdict
 
 _TEXT_WIDTH = 100
 _QUOTED = ("0.001", "0.01")
 # Of a row's name beside two rates with their intervals: 80 columns together.
-_NAME_WIDTH = 26
+_NAME_WIDTH = 24
 
 
 def render(
@@ -40,24 +35,33 @@ def render(
   training: Mapping[str, Any] | None,
   console: Console,
   guarantee: Guarantee | None = None,
+  given: Mapping[str, Any] | None = None,
 ) -> None:
   """Prints the report of one run.
 
   Args:
     attack: the contents of `attack.json`: see `attack.attack`.
     training: how the models were made, or None when the logits came from a
-      file: `dataset`, `paradigm`, `model`, `canary_kind`, `device`,
-      `num_epochs`, `test_accuracy` (one fraction per model), `hours` (of
-      accelerator), `images_per_second` and `utilisation` (a fraction of the
-      device's peak, None where that is not known). It may have `chosen_as`,
-      what to call the canaries that a model learned from where it left some
-      out, such as `selected`; and `other_accuracy`, for each other network by
-      name its fractions.
+      file. Always there are `dataset`, `paradigm`, `model`, `canary_kind`,
+      `device`, `num_epochs`, `test_accuracy` (one fraction per model), `hours`
+      (device-hours), `images_per_second` and `utilisation` (a fraction of the
+      device's peak, None where that is not known). There may be
+
+      - `settings`, those worth a line by name; `num_images` and
+        `num_own_images`, of the pool and of one model; `data_folder`;
+        `num_canaries`, and `canary_share`, their fraction of a model's data;
+      - `date`, `versions` (by the name of the package), `wall_seconds`,
+        `devices` (how many) and `accelerated`, whether they are no CPU cores;
+      - `chosen_as`, what to call the canaries that a model learned from where
+        it left some out, such as `selected`; and `other_accuracy`, for each
+        other network by name its fractions.
     console: where to; from 80 columns on every line fits. In fewer, lines of
       numbers are longer than the console, because a cut number is worse.
     guarantee: None for a paradigm without.
+    given: what came with logits from elsewhere: `title` (or None), `facts`, by
+      their names, and `notes`.
   """
-  for block in _blocks(attack, training, console, guarantee):
+  for block in _blocks(attack, training, console, guarantee, given):
     console.print(block, highlight=False, crop=False)
 
 
@@ -65,12 +69,13 @@ def render_text(
   attack: Mapping[str, Any],
   training: Mapping[str, Any] | None,
   guarantee: Guarantee | None = None,
+  given: Mapping[str, Any] | None = None,
 ) -> str:
   """The same report as plain text of 100 columns, for `report.txt`."""
   file = io.StringIO()
   # Without a colour system no escape code is written, whatever the shell asks.
   console = Console(file=file, width=_TEXT_WIDTH, color_system=None)
-  render(attack, training, console, guarantee)
+  render(attack, training, console, guarantee, given)
   lines = [line.rstrip() for line in file.getvalue().splitlines()]
   return "\n".join(lines) + "\n"
 
@@ -85,9 +90,16 @@ def verdict_sentence(
   return verdict(attack, kind)
 
 
-def cautions(attack: Mapping[str, Any]) -> list[str]:
-  """The notes below the verdict; the argument is that of `render`."""
-  return [] if _is_one_run(attack) else notes(attack)
+def cautions(
+  attack: Mapping[str, Any],
+  training: Mapping[str, Any] | None = None,
+  given: Mapping[str, Any] | None = None,
+) -> list[str]:
+  """The notes below the verdict; the arguments are those of `render`."""
+  about_attack = [] if _is_one_run(attack) else notes(attack)
+  about_input = [] if given is None else list(given["notes"])
+  about_canaries = facts.canary_note(training)
+  return [*about_attack, *about_input, *filter(None, [about_canaries])]
 
 
 def leakage_table(
@@ -99,9 +111,9 @@ def leakage_table(
   return _leakage(attack, _chosen_as(training))
 
 
-def utility_and_cost(training: Mapping[str, Any]) -> dict[str, list[str]]:
+def utility_and_cost(training: Mapping[str, Any]) -> facts.Facts:
   """Lines by their name; the argument is that of `render`."""
-  return _utility(training) | _efficiency(training)
+  return facts.utility(training) | facts.efficiency(training)
 
 
 def _blocks(
@@ -109,26 +121,30 @@ def _blocks(
   training: Mapping[str, Any] | None,
   console: Console,
   guarantee: Guarantee | None,
+  given: Mapping[str, Any] | None,
 ) -> Iterator[RenderableType]:
   """The parts of the report, in order; the arguments are those of `render`."""
   canaries, average = attack["canaries"], attack.get("average")
   bound, one_run = attack["epsilon_bound"], _is_one_run(attack)
-  yield Rule("Privacy audit", style="dim")
+  title = None if given is None else given["title"]
+  heading = "Privacy audit" if title is None else f"Privacy audit: {title}"
+  yield Rule(Text(heading), style="dim")
   yield Padding(Text(verdict_sentence(attack, training), style="bold"), 1)
   if guarantee is not None and is_broken(bound, guarantee):
     yield Padding(
       Text(broken(bound, guarantee), style="bold red"), (0, 1, 1, 1)
     )
-  for note in cautions(attack):
+  for note in cautions(attack, training, given):
     yield Padding(Text(f"Note: {note}", style="yellow"), (0, 1, 1, 1))
-  yield _facts(_setting(attack["headline"], training))
+  yield _facts(facts.setting(attack["headline"], training, given))
   yield ""
   yield _unsqueezed(leakage_table(attack, training), console)
   yield ""
   yield _unsqueezed(epsilon_table(bound, guarantee), console)
   if "selection" in attack:
     yield ""
-    yield _facts(_chosen(attack["selection"]["share"], _chosen_as(training)))
+    share = attack["selection"]["share"]
+    yield _facts(facts.chosen(share, _chosen_as(training)))
   if guarantee is not None:
     yield ""
     yield _facts({"Guarantee": guarantee.lines})
@@ -137,7 +153,7 @@ def _blocks(
     yield _facts(utility_and_cost(training))
   for name, population in (("Canaries", canaries), ("Average case", average)):
     if population is not None:
-      yield Padding(Text(_sizes(name, population), style="bold"), 1)
+      yield Padding(Text(facts.sizes(name, population), style="bold"), 1)
       if not one_run:
         table = variants_table(population["attacks"], console)
         yield _unsqueezed(table, console)
@@ -152,12 +168,12 @@ def _chosen_as(training: Mapping[str, Any] | None) -> str:
   return name
 
 
-def _facts(facts: Mapping[str, Sequence[str]]) -> Table:
+def _facts(lines_by_name: facts.Facts) -> Table:
   """Lines of prose, which may wrap, beside their names."""
   table = Table.grid(padding=(0, 2, 0, 1), pad_edge=True)
   table.add_column(style="dim", no_wrap=True, min_width=10)
   table.add_column(overflow="fold")
-  for name, lines in facts.items():
+  for name, lines in lines_by_name.items():
     table.add_row(name, Text("\n".join(lines)))
   return table
 
@@ -165,18 +181,6 @@ def _facts(facts: Mapping[str, Sequence[str]]) -> Table:
 def _unsqueezed(table: Table, console: Console) -> Table:
   table.width = natural_width(table, console)
   return table
-
-
-def _setting(
-  headline: Mapping[str, Any], training: Mapping[str, Any] | None
-) -> dict[str, list[str]]:
-  attack = {"Attack": [describe(headline)]}
-  if training is None:
-    return attack
-  names = [training[key] for key in ("dataset", "paradigm", "model")]
-  models = ", ".join([*names, counted(training["num_epochs"], "epoch")])
-  canaries = subject(training["canary_kind"])
-  return {"Models": [models], "Canaries": [canaries]} | attack
 
 
 def _leakage(attack: Mapping[str, Any], chosen_as: str) -> Table:
@@ -202,9 +206,13 @@ def _leakage(attack: Mapping[str, Any], chosen_as: str) -> Table:
   if "average" in attack:
     average = attack["average"]["attacks"][0]
     _add_rates(table, "average case", average["tpr_at_fpr"])
-  _add_rates(table, "shuffled membership", canaries["shuffled"]["tpr_at_fpr"])
-  chance = [percent(float(key)) for key in _QUOTED]
-  table.add_row("guessing", chance[0], "", chance[1], style="dim")
+  if "dummies" in attack:
+    null = attack["dummies"]["attacks"][0]
+    _add_rates(table, "dummies (in no model)", null["tpr_at_fpr"])
+  # What guessing is expected to reach with so many non-members of the canaries.
+  if "chance" in canaries:
+    chance = [level(canaries["chance"][key]) for key in _QUOTED]
+    table.add_row("guessing", chance[0], "", chance[1], style="dim")
   return table
 
 
@@ -226,58 +234,5 @@ def _add_rates(table: Table, name: str, rates: Mapping[str, Any]) -> None:
   table.add_row("\n".join(lines), *cells)
 
 
-def _chosen(share: Sequence[float], chosen_as: str) -> dict[str, list[str]]:
-  """How many of each model's own canaries it learned from."""
-  mean = percent(statistics.fmean(share))
-  spread = f"standard deviation {statistics.stdev(share):.2%}"
-  return {
-    "Chosen": [f"{mean} of a model's own canaries are {chosen_as}, {spread}"]
-  }
-
-
 def _interval(figure: Mapping[str, float]) -> str:
   return f"{percent(figure['low'])} to {percent(figure['high'])}"
-
-
-def _utility(training: Mapping[str, Any]) -> dict[str, list[str]]:
-  lines = [_accuracy(training["test_accuracy"])]
-  for name, accuracy in training.get("other_accuracy", {}).items():
-    lines.append(f"{name}: {_accuracy(accuracy)}")
-  return {"Utility": lines}
-
-
-def _accuracy(fractions: Sequence[float]) -> str:
-  """Mean and spread of one fraction per model."""
-  mean = f"test accuracy {statistics.fmean(fractions):.2%}"
-  if len(fractions) == 1:
-    return f"{mean} (1 model)"
-  # The sample standard deviation: the models are draws from the paradigm.
-  spread = f"standard deviation {statistics.stdev(fractions):.2%}"
-  return f"{mean}, {spread} over {len(fractions)} models"
-
-
-def _efficiency(training: Mapping[str, Any]) -> dict[str, list[str]]:
-  share = training["utilisation"]
-  used = "peak of this device unknown"
-  if share is not None:
-    used = f"model FLOP utilisation {percent(share)}"
-  return {
-    "Efficiency": [
-      formats.accelerator_time(training["hours"]),
-      f"{formats.throughput(training['images_per_second'])}, {used}",
-    ],
-    "Device": [training["device"]],
-  }
-
-
-def _sizes(name: str, population: Mapping[str, Any]) -> str:
-  counts = [
-    counted(population[key], noun)
-    for key, noun in (
-      ("examples", "example"),
-      ("models", "model"),
-      ("members", "member"),
-      ("nonmembers", "non-member"),
-    )
-  ]
-  return f"{name}: {', '.join(counts)}"

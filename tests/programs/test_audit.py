@@ -32,6 +32,10 @@ def _arrays(path):
 def test_the_files_of_a_finished_run(finished):
   assert {path.name for path in finished.workdir.iterdir()} == {
     "attack.json",
+    "average.csv",
+    "canaries.csv",
+    "canaries.npz",
+    "canaries.png",
     "config.json",
     "ensemble",
     "losses.png",
@@ -160,6 +164,7 @@ def test_logits_from_elsewhere(start, tmp_path):
   assert ended.code == 0, ended.err
   assert {path.name for path in workdir.iterdir()} == {
     "attack.json",
+    "canaries.csv",
     "config.json",
     "losses.png",
     "predictions.npz",

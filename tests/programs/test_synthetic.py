@@ -24,9 +24,25 @@ def test_a_coreset_is_kept_and_reported(start, config, tmp_path):
   with np.load(workdir / "split.npz") as archive:
     canaries = archive["canary_index"]
   stored = {path.name: path for path in (workdir / "synthetic").iterdir()}
-  assert set(stored) == {"members.npy", "chosen.npy", "training_set.json"}
+  assert set(stored) == {
+    "members.npy",
+    "chosen.npy",
+    "training_set.json",
+    "first_model.png",
+  }
   members = np.load(stored["members.npy"])
   assert members.shape == (6, 45)  # half of the 90 examples of a model
+  # What the first model learns from, private images as they are.
+  digits = data.subset(data.load("digits"), 100, 0)
+  with np.load(workdir / "split.npz") as archive:
+    labels = archive["labels"][members[0]]
+  assert stored["first_model.png"].stat().st_mode & 0o777 == 0o600
+  with Image.open(stored["first_model.png"]) as picture:
+    sheet = np.asarray(picture)
+  begun = digits.train_images[members[0][labels == labels.min()], :, :, 0]
+  for column, image in enumerate(begun):
+    shown = sheet[3:48:6, 50 * column + 3 : 50 * column + 48 : 6, 0]
+    np.testing.assert_array_equal(shown, image)
   for q, row in enumerate(canaries):
     assert [row in own for own in members] == selected[q].tolist()
   selection = json.loads((workdir / "attack.json").read_text())["selection"]

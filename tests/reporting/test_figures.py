@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from matplotlib.collections import FillBetweenPolyCollection
 from PIL import Image
 
 from syndata_jax import files, keys
 from syndata_jax.reporting import figures, loss_figure, roc_figure
+from syndata_jax.reporting.bands import Band
 from syndata_jax.reporting.sheet import draw_sheet
 
 
@@ -34,8 +36,12 @@ def test_roc_lines_are_the_points_that_thresholds_reach(generator):
   curves = [curve(generator, "a"), curve(generator, "b", gap=2.0)]
   (axes,) = figures.draw_roc(curves, "title").axes
   for line, (_, scores, membership) in zip(axes.lines, curves, strict=False):
+    points = reached(scores, membership)
+    # Nothing left of one false positive, where the curve stands already.
+    begin = points[points[:, 0] <= 1 / 2000, 1].max()
+    points = points[points[:, 0] > 1 / 2000]
     np.testing.assert_allclose(
-      line.get_xydata(), reached(scores, membership), atol=1e-12
+      line.get_xydata(), [(1 / 2000, begin), *points], atol=1e-12
     )
     assert line.get_drawstyle() == "steps-post"
   np.testing.assert_array_equal(*axes.lines[2].get_data())
@@ -62,11 +68,41 @@ def test_roc_marks_nothing_that_is_not_resolved(generator):
 
 
 @pytest.mark.parametrize(
-  ("size", "left"), [(16000, 1e-4), (2000, 1e-3), (2002, 1e-4), (2, 0.1)]
+  ("sizes", "most"), [((16000,), 8000), ((2, 400), 200), ((2,), 1)]
 )
-def test_roc_starts_a_decade_below_one_false_positive(generator, size, left):
-  (axes,) = figures.draw_roc([curve(generator, "", size)], "").axes
-  assert axes.get_xlim() == pytest.approx((left, 1))
+def test_the_smallest_fpr_is_drawn_and_nothing_left_of_it(
+  generator, sizes, most
+):
+  curves = [curve(generator, f"{size}", size) for size in sizes]
+  (axes,) = figures.draw_roc(curves, "").axes
+  assert axes.get_xlim() == pytest.approx((0.5 / most, 1))
+  *drawn, chance, line = [
+    line for line in axes.lines if list(line.get_xdata()) != [0.001, 0.001]
+  ]
+  assert list(line.get_xdata()) == [1 / most] * 2
+  assert list(line.get_ydata()) == [0, 1]
+  assert [text.get_text() for text in axes.texts] == [
+    f"one false positive in {most:,}"
+  ]
+  assert chance.get_xdata().min() == pytest.approx(1 / most)
+  for line, size in zip(drawn, sizes, strict=True):
+    assert line.get_xdata().min() == pytest.approx(2 / size)
+
+
+def test_a_band_is_drawn_around_its_curve(generator):
+  label, scores, membership = curve(generator, "a")
+  fpr = np.array([0.001, 0.01, 0.1, 1])
+  band = Band(fpr, np.array([0.1, 0.2, 0.3, 1]), np.array([0.3, 0.4, 0.5, 1]))
+  (axes,) = figures.draw_roc(
+    [figures.Curve(label, scores, membership, band)], ""
+  ).axes
+  (area,) = [
+    each
+    for each in axes.collections
+    if isinstance(each, FillBetweenPolyCollection)
+  ]
+  corners = {tuple(point) for point in area.get_paths()[0].vertices}
+  assert {(0.001, 0.1), (0.01, 0.1), (0.01, 0.4), (0.1, 0.5)} <= corners
 
 
 def test_histograms_are_shares_of_each_group(generator):
@@ -74,6 +110,7 @@ def test_histograms_are_shares_of_each_group(generator):
   losses = 10 ** generator.normal(-2, 4, 3000)  # beyond the axis on both sides
   figure = figures.draw_losses([("one", losses, membership)], "title")
   (axes,) = figure.axes
+  assert axes.get_xlim() == pytest.approx((1e-6, 1e2))
   for patch, chosen in zip(
     axes.patches, (~membership, membership), strict=True
   ):
@@ -89,6 +126,36 @@ def test_histograms_are_shares_of_each_group(generator):
     middle = len(share) // 2
     inside = (losses >= edges[middle]) & (losses < edges[middle + 1])
     assert share[middle] == pytest.approx(100 * np.mean(inside[chosen]))
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.3, 0.8])
+def test_the_axis_of_losses_is_as_long_as_the_data(generator, spread):
+  membership = generator.random(3000) < 0.5
+  groups = 10 ** generator.normal(-1 + 0.5 * membership, spread)
+  groups[0] = 1e-12  # a single one does not stretch it
+  (axes,) = figures.draw_losses([("one", groups, membership)], "").axes
+  left, right = axes.get_xlim()
+  ends = [
+    np.quantile(groups[chosen], share)
+    for chosen in (membership, ~membership)
+    for share in (0.005, 0.995)
+  ]
+  ratio = 10 ** (1 / 6)
+  assert min(ends) / ratio < left <= min(ends)
+  assert max(ends) <= right < max(ends) * ratio
+  edges = axes.patches[0].get_data()[1]
+  np.testing.assert_array_equal(edges, axes.patches[1].get_data()[1])
+  np.testing.assert_allclose(
+    np.diff(np.log(edges)), np.log(edges[1] / edges[0])
+  )
+  axes.figure.draw_without_rendering()
+  ticks = [
+    label.get_text()
+    for label, at in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True)
+    if left <= at <= right
+  ]
+  # Of a short axis not the decades alone.
+  assert {"0.1", "1"} <= set(ticks) if spread == 0.8 else "0.2" in ticks
 
 
 def test_panels_share_their_axes(generator):
@@ -163,3 +230,17 @@ def test_a_sheet_has_a_row_for_each_class():
     [255] * 3,
   ]
   assert (sheet[60:62] == 255).all() and (sheet[:, 90:92] == 255).all()
+
+
+@pytest.mark.parametrize("draw", [figures.draw_roc, figures.draw_losses])
+def test_a_long_title_stays_inside_the_picture(generator, draw):
+  label, scores, membership = curve(generator, "a")
+  title = "An audit of the scans of the radiology department, " * 3
+  figure = draw([(label, np.exp(scores), membership)], title)
+  figure.draw_without_rendering()
+  shown = figure.axes[0].title
+  if draw is figures.draw_losses:
+    (shown,) = figure.texts
+  box = shown.get_window_extent()
+  assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+  assert shown.get_text().split() == title.split()

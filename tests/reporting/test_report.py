@@ -8,7 +8,8 @@ import pytest
 
 from syndata_jax import attack
 from syndata_jax.attack import PredictionFile, Predictions
-from syndata_jax.reporting import Guarantee, Report, render_text
+from syndata_jax.errors import UserError
+from syndata_jax.reporting import Examples, Guarantee, Report, render_text
 
 Q, M, K = 40, 8, 3
 _PASSIVE = {"div", "p", "b", "table", "thead", "tbody", "tr", "th", "td"}
@@ -91,14 +92,16 @@ def test_the_page_is_passive_and_closed(attacked, training):
 
 
 def test_the_page_has_the_numbers_of_the_report(attacked, training):
-  report = Report(*attacked, training, None, np.arange(Q) + 1000)
+  true = np.arange(Q) % 2 - 1
+  known = Examples(np.arange(Q) + 1000, "mislabelled", true)
+  report = Report(*attacked, training, None, known)
   page = Page(report._repr_html_())
   assert page.texts[0] == report.verdict
   rows = {" ".join(row[0].split()): row[1:] for row in page.rows}
   # The rows of the text, cell by cell.
   bound = "one example added or removed"
   text = [line.split() for line in report.table().splitlines()]
-  for name in ("canaries", "shuffled membership", bound):
+  for name in ("canaries", bound):
     cells = " ".join(rows[name]).split()
     assert [*name.split(), *cells] in text
   assert rows["Utility"][0].startswith("test accuracy 91.25%")
@@ -108,8 +111,12 @@ def test_the_page_has_the_numbers_of_the_report(attacked, training):
   shown = page.rows[start:]
   assert [row[0] for row in shown] == [str(i) for i in exposed["index"][:5]]
   assert [row[1] for row in shown] == [str(i) for i in exposed["label"][:5]]
-  assert shown[0][2] == "100.0%"
-  assert [row[4] for row in shown] == [
+  assert [row[2] for row in shown] == [
+    "-0"[1 + true[row] :][:1] for row in exposed["row"][:5]
+  ]
+  # Four of four models: (0.05 / 2) ** (1 / 4) at the least.
+  assert shown[0][3:5] == ["100.0%", "40 to 100%"]
+  assert [row[6] for row in shown] == [
     f"{score:.2f}" for score in exposed["score_in"][:5]
   ]
 
@@ -152,8 +159,15 @@ def test_the_columns_of_the_canaries(attacked):
   assert "index" not in columns
   assert {len(column) for column in columns.values()} == {Q}
   index = np.random.default_rng(0).permutation(1000)[:Q]
-  known = Report(*attacked, canary_index=index).per_canary()
+  true = np.arange(Q, dtype=np.int32)
+  examples = Examples(index, "blank", true)
+  whole = Report(*attacked, canaries=examples)
+  known = whole.per_canary()
   assert next(iter(known)) == "index"
+  np.testing.assert_array_equal(whole.canary_index, index)
+  np.testing.assert_array_equal(known["label_true"], known["row"])
+  assert set(known["kind"]) == {"blank"}
+  assert whole.per_average() == {}
   np.testing.assert_array_equal(known["index"], index[columns["row"]])
   np.testing.assert_array_equal(
     known["label"], attacked[1].canaries.labels[known["row"]]
@@ -171,3 +185,27 @@ def test_a_notebook_shows_the_figures(attacked, training, tmp_path):
     assert (tmp_path / "figure.png").read_bytes() == written._repr_png_()
   titles = [axes.get_title() for axes in report.roc().axes]
   assert titles == ["scans, undefended, convnet: 8 models, 40 canaries"]
+
+
+def test_pictures_of_canaries_are_needed_for_their_sheet(attacked, tmp_path):
+  for canaries in (None, Examples(np.arange(Q), "blank")):
+    with pytest.raises(UserError, match="no pictures of the canaries"):
+      Report(*attacked, canaries=canaries).canary_sheet()
+  images = np.zeros((Q, 8, 8, 1), np.uint8)
+  canaries = Examples(np.arange(Q), "blank", np.arange(Q), images)
+  report = Report(*attacked, canaries=canaries)
+  written = report.canary_sheet(tmp_path / "sheet.png")
+  assert (tmp_path / "sheet.png").read_bytes() == written._repr_png_()
+  assert len(report.canary_sheet().axes[0].texts) == Q
+
+
+def test_the_title_of_logits_from_elsewhere(attacked):
+  given = {"title": "Vendor <7>", "facts": {"Noise": 1.3}, "notes": ["odd"]}
+  report = Report(*attacked, given=given)
+  (axes,) = report.roc().axes
+  assert axes.get_title() == "Vendor <7>: 8 models, 40 canaries"
+  page = Page(report._repr_html_())
+  assert page.texts[0] == "Vendor <7>" and page.texts[1] == report.verdict
+  assert "Note: odd" in page.texts
+  assert ["Noise", "1.3"] in page.rows
+  assert "Vendor <7>" in report.table().splitlines()[0]

@@ -10,6 +10,7 @@ from syndata_jax.reporting import render, render_text
 
 LEVELS = ("0.001", "0.002", "0.005", "0.01", "0.02", "0.05")
 SHUFFLED = (0.0015, 0.0025, 0.0055, 0.0105, 0.0205, 0.0505)
+DUMMIES = [0.0013, 0.0025, 0.0055, 0.0107, 0.0205, 0.0505]
 
 
 def figure(value, margin):
@@ -42,6 +43,14 @@ def population(first, nonmembers=8000):
     "members": 8000,
     "nonmembers": nonmembers,
     "smallest_fpr": 1 / nonmembers,
+    "chance": {
+      key: (int(float(key) * nonmembers + 1e-9) + 1) / (nonmembers + 1)
+      for key in LEVELS
+    },
+    "corrected": {
+      key: {"value": value, "low": value, "attack": 0}
+      for key, value in zip(LEVELS, first, strict=True)
+    },
     "attacks": [
       record(*c, tprs) for c, tprs in zip(chosen, cells, strict=True)
     ],
@@ -69,6 +78,7 @@ def attack():
     ),
     "canaries": population([0.998, 0.9981, 0.9987, 0.99975, 1.0, 1.0]),
     "average": population([0.1336, 0.15, 0.18, 0.2113, 0.25, 0.33]),
+    "dummies": population(DUMMIES),
   }
 
 
@@ -80,7 +90,7 @@ def training():
     "model": "resnet18",
     "canary_kind": "mislabelled",
     "num_epochs": 200,
-    "device": "NVIDIA H100 80GB HBM3",
+    "device": "1 x NVIDIA H100 80GB HBM3",
     "test_accuracy": [0.94, 0.95, 0.96],
     "hours": 0.92,
     "images_per_second": 97431.4,
@@ -116,18 +126,33 @@ def test_headline_is_exact_and_no_line_is_too_long(
   assert rows(text, "average case") == [
     "average case 13.4% 13.3% to 13.4% 21.1% 21.1% to 21.2%"
   ]
-  assert rows(text, "shuffled membership") == [
-    "shuffled membership 0.15% 0.08% to 0.22% 1.05% 0.98% to 1.12%"
+  assert rows(text, "dummies (in no model)") == [
+    "dummies (in no model) 0.13% 0.06% to 0.20% 1.07% 1.00% to 1.14%"
   ]
+  # Nine of 8,001, and 81.
+  assert rows(text, "guessing") == ["guessing 0.1125% 1.012%"]
+  assert "huffled" not in text
   for fact in (
     "cifar10, undefended, resnet18, 200 epochs",
     "LiRA, hinge score, per-example variance, 18 views",
     "test accuracy 95.00%, standard deviation 1.00% over 3 models",
     "55 min 12 s of accelerator time",
     "97,431 images/s, model FLOP utilisation 31.2%",
+    "Device 1 x NVIDIA H100 80GB HBM3",
     "500 examples, 32 models, 8,000 members, 8,000 non-members",
   ):
-    assert fact in text
+    assert fact in " ".join(text.split())
+
+
+def test_the_widest_figures_fit_80_columns(attack):
+  sure = {"value": 0.9999, "low": 0.9997, "high": 1.0}
+  for name in ("canaries", "average", "dummies"):
+    for key in ("0.001", "0.01"):
+      attack[name]["attacks"][0]["tpr_at_fpr"][key] = sure
+  text = rendered(attack, None, 80)
+  assert max(map(len, text.splitlines())) <= 80
+  whole = "dummies (in no model)" + 2 * " >99.9% >99.9% to 100.0%"
+  assert rows(text, "dummies") == [whole]
 
 
 def test_every_variant_has_its_row(attack, training):
@@ -174,6 +199,28 @@ def test_logits_from_a_file_have_no_training(attack):
   assert "Of the canaries a model was trained on" in " ".join(text.split())
   for absent in ("Utility", "Efficiency", "Device", "Models"):
     assert absent not in text
+
+
+def test_what_is_not_known_has_no_row(attack):
+  del attack["dummies"], attack["canaries"]["chance"]
+  text = render_text(attack, None)
+  assert "dummies" not in text and not rows(text, "guessing")
+
+
+def test_what_came_with_logits_from_elsewhere_is_printed(attack):
+  given = {
+    "title": "Private [b]faces[/b], run 7",
+    "facts": {"Noise multiplier": 1.3, "Trained by": "the vendor"},
+    "notes": ["probabilities, taken as such"],
+  }
+  text = render_text(attack, None, given=given)
+  heading = text.splitlines()[0]
+  assert "Privacy audit: Private [b]faces[/b], run 7" in heading
+  assert rows(text, "Noise multiplier") == ["Noise multiplier 1.3"]
+  assert rows(text, "Trained by") == ["Trained by the vendor"]
+  assert rows(text, "Note:") == ["Note: probabilities, taken as such"]
+  plain = render_text(attack, None, given=given | {"title": None})
+  assert "Privacy audit:" not in plain
 
 
 def test_average_case_may_be_absent(attack, training):
@@ -262,6 +309,13 @@ def test_chosen_canaries_of_logits_from_a_file_are_selected(attack, selection):
   text = render_text(attack, None)
   assert rows(text, "of these, selected") == ["of these, selected 100.0% 90.0%"]
   assert "not selected" not in text
+  # A model that owns no canary has no share.
+  attack["selection"]["share"] = [0.4, None, 0.6]
+  assert "50.0% of a model's own canaries are selected, standard deviation" in (
+    " ".join(render_text(attack, None).split())
+  )
+  attack["selection"]["share"] = [None]
+  assert "no model owns a canary" in render_text(attack, None)
   del attack["selection"]
   assert "Chosen" not in render_text(attack, None)
 
@@ -279,8 +333,8 @@ def test_another_network_stands_below_the_canaries(attack, training):
   assert rows(text, "teacher: canaries") == [
     "teacher: canaries 50.0% 49.0% to 51.0% 60.0% 59.0% to 61.0%"
   ]
-  assert rows(text, "a_network_with_a_long_name:"[:26]) == [
-    "a_network_with_a_long_name 50.0% 49.9% to 50.1% 60.0% 59.9% to 60.1%"
+  assert rows(text, "a_network_with_a_long_name:"[:24]) == [
+    "a_network_with_a_long_na 50.0% 49.9% to 50.1% 60.0% 59.9% to 60.1%"
   ]
   lines = [" ".join(line.split()) for line in text.splitlines()]
   (teacher,) = rows(text, "teacher: canaries")
