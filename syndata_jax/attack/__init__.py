@@ -12,6 +12,7 @@ from syndata_jax.attack.epsilon import (
   epsilon_lower_bound,
 )
 from syndata_jax.attack.exposure import Exposure, exposure
+from syndata_jax.attack.intake import FORMS, Intake, take_in, take_in_arrays
 from syndata_jax.attack.lira import lira
 from syndata_jax.attack.one_run import EpsilonBound, one_run_epsilon
 from syndata_jax.attack.predictions import (
@@ -44,10 +45,12 @@ from syndata_jax.attack.variants import (
 
 __all__ = [
   "DEFAULT_DELTA",
+  "FORMS",
   "FPR_LEVELS",
   "EpsilonBound",
   "Exposure",
   "GuaranteeBroken",
+  "Intake",
   "OtherNetwork",
   "PredictionFile",
   "Predictions",
@@ -71,6 +74,8 @@ __all__ = [
   "roc_curve",
   "save_predictions",
   "shuffled",
+  "take_in",
+  "take_in_arrays",
   "tpr_at_fpr",
   "variant_scores",
 ]

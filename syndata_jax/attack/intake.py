@@ -35,7 +35,7 @@ _LOGITS = ("logits", "log_probabilities", "log_probs")
 _PROBABILITIES = ("probabilities", "probs")
 _NUMBERS = ("losses", "confidences", "scores")
 # The first that is there counts: logits say more than a loss.
-_FORMS = (*_LOGITS, *_PROBABILITIES, *_NUMBERS)
+FORMS = (*_LOGITS, *_PROBABILITIES, *_NUMBERS)
 _PREFIXES = ("", "average_", "dummy_")
 _TABLES = (".csv", ".tsv", ".txt")
 
@@ -85,7 +85,7 @@ def take_in(path: files.Path, target: str | None = None) -> Intake:
 
 def is_known(name: str) -> bool:
   """Whether an array of this name has a meaning here."""
-  forms = (prefix + form for prefix in _PREFIXES for form in _FORMS)
+  forms = (prefix + form for prefix in _PREFIXES for form in FORMS)
   return name in forms or predictions.is_known(name)
 
 
@@ -147,7 +147,7 @@ def _population(
     prefix: of the population's arrays.
     notes: where to say what was done.
   """
-  forms = [form for form in _FORMS if prefix + form in arrays]
+  forms = [form for form in FORMS if prefix + form in arrays]
   if not forms:
     raise ValueError(
       f"{prefix}logits is missing: {prefix}logits, {prefix}labels,"
@@ -301,7 +301,8 @@ def _one_output(
       " and 1 alone"
     )
   output = values if values.ndim == 2 else values[..., 0]
-  if output.min() >= 0 and output.max() <= 1:
+  low, high = output.min(), output.max()
+  if 0 <= low < high <= 1:
     output = _told(
       name,
       "one probability, of class 1",
@@ -309,7 +310,7 @@ def _one_output(
       notes,
     )
   elif name.endswith(_PROBABILITIES):
-    raise ValueError(f"{name} holds {output.min()} to {output.max()}: 0 to 1")
+    raise ValueError(f"{name} holds {low} to {high}: 0 to 1 allowed")
   else:
     notes.append(f"{name} holds one logit for two classes, that of class 1")
   return np.stack([np.zeros_like(output), output], axis=-1)
