@@ -12,7 +12,8 @@ from syndata_jax.attack.epsilon import (
   epsilon_lower_bound,
 )
 from syndata_jax.attack.exposure import Exposure, exposure
-from syndata_jax.attack.intake import FORMS, Intake, take_in, take_in_arrays
+from syndata_jax.attack.forms import FORMS
+from syndata_jax.attack.intake import Intake, take_in, take_in_arrays
 from syndata_jax.attack.lira import lira
 from syndata_jax.attack.one_run import EpsilonBound, one_run_epsilon
 from syndata_jax.attack.predictions import (

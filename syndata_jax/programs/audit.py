@@ -91,7 +91,8 @@ def main() -> None:
     raise UserError("give one of --config=FILE.py and --predictions=FILE.npz")
   if _TARGET.value is not None and _PREDICTIONS.value is None:
     raise UserError("--target: needs --predictions, one of whose models it is")
-  facts, notes = given.read_facts(_FACTS.value), ()
+  facts = given.read_facts(_FACTS.value)
+  notes: tuple[str, ...] = ()
   console = Console()
   if _PREDICTIONS.value is not None:
     workdir, (_, notes) = given.take_in(

@@ -1,8 +1,8 @@
-"""syndata-split: who trains on what, for models that are trained elsewhere.
+r"""syndata-split: who trains on what, for models that are trained elsewhere.
 
-    syndata-split --labels=labels.npy --num_canaries=200 --num_models=16 \\
+    syndata-split --labels=labels.npy --num_canaries=200 --num_models=16 \
       --out=split.npz
-    syndata-split --num_examples=50000 --num_canaries=500 --num_models=32 \\
+    syndata-split --num_examples=50000 --num_canaries=500 --num_models=32 \
       --out=split.npz
 
 Draws canaries and deals each to exactly half of the models, before any of them
@@ -55,40 +55,10 @@ Wrote {out}: {canaries} {kind} canaries, each in {share} of {models}.
 
 1. Train model m = 0 .. {last}, all in the same way, on the rows members[m] of
    your training set and no others, with {labels}.
-2. Ask every model about the rows canary_index: logits float[{canaries},{count},K],
-   examples first.
+2. Ask every model about the rows canary_index: float[{canaries},{count},K],
+   examples first: logits.
 3. numpy.savez("logits.npz", logits=logits, membership=membership,
      labels={canary_labels})
-4. syndata-audit --predictions=logits.npz --workdir=runs/elsewhere
-"""
-_AVERAGE = flags.DEFINE_integer(
-  "num_average", 0, "Ordinary examples, audited beside the canaries: even."
-)
-_LABELS = flags.DEFINE_string(
-  "labels", None, "A .npy of integers [N], from 0 on: mislabels the canaries."
-)
-_TEST_LABELS = flags.DEFINE_string(
-  "test_labels", None, "A .npy of integers, of test images: makes dummies."
-)
-_NUM_CLASSES = flags.DEFINE_integer(
-  "num_classes", None, "K; one more than the largest label if left out."
-)
-_SEED = flags.DEFINE_integer("seed", 0, "Of every draw.")
-# Another program has a flag of this name, and tests start both in one process.
-_OUT = flags.DEFINE_string(
-  "out", None, "The .npz to write.", allow_override=True
-)
-
-_EXPLANATION = """\
-Wrote {out}: {canaries} {kind} canaries, each in {share} of {models}.
-
-1. Train model m = 0 .. {last} on the rows members[m] of your training set and no
-   others, {labels}, all in the same way.
-2. Ask every model about the rows canary_index: logits float[{canaries},{count},K],
-   examples first, models second.
-3. numpy.savez("logits.npz", logits=logits,
-     labels={canary_labels},
-     membership=membership)
 4. syndata-audit --predictions=logits.npz --workdir=runs/elsewhere
 """
 _AVERAGE = """\
@@ -106,7 +76,7 @@ def main() -> None:
   out, arrays = _out(), _arrays()
   try:
     with files.write_stream(out) as stream:
-      np.savez_compressed(stream, **arrays)
+      np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
   except OSError as error:
     raise UserError(
       f"--out={out}: cannot be written ({error.strerror})"
@@ -227,7 +197,7 @@ def _draw(
 
 def _num_dummies(test_labels: np.ndarray) -> int:
   """As many as canaries, or an even number that the test set allows."""
-  return min(_NUM_CANARIES.value, len(test_labels) // 2 * 2)
+  return min(int(_NUM_CANARIES.value or 0), len(test_labels) // 2 * 2)
 
 
 def _explain(out: pathlib.Path, arrays: dict[str, np.ndarray]) -> str:
