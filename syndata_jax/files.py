@@ -119,6 +119,33 @@ def read_arrays(
     ) from error
 
 
+def read_folder(
+  folder: Path, wanted: Callable[[str], bool] = lambda name: True
+) -> dict[str, np.ndarray]:
+  """The arrays of a folder's .npy files, each under the name of its file.
+
+  Args:
+    folder: where they are.
+    wanted: says by its name whether to read an array.
+
+  Raises:
+    UserError: the folder or a wanted file cannot be read, is damaged, or
+      holds objects.
+  """
+  arrays = {}
+  for path in sorted(pathlib.Path(folder).glob("*.npy")):
+    if wanted(path.stem):
+      try:
+        arrays[path.stem] = np.load(path, allow_pickle=False)
+      # As above: damaged bytes raise nearly anything.
+      except Exception as error:
+        raise UserError(
+          f"{path}: damaged, or no array of numbers ({type(error).__name__}):"
+          " a file written by numpy.save needed"
+        ) from error
+  return arrays
+
+
 def is_unfinished(path: Path) -> bool:
   """Whether the name is that of a file whose writer was killed."""
   name = pathlib.PurePath(path).name

@@ -13,6 +13,8 @@ from syndata_jax.attack.epsilon import (
   epsilon_lower_bound,
 )
 from syndata_jax.attack.exposure import Exposure, exposure
+from syndata_jax.attack.forms import FORMS
+from syndata_jax.attack.intake import Intake, take_in, take_in_arrays
 from syndata_jax.attack.lira import lira, offline_lira
 from syndata_jax.attack.one_run import EpsilonBound
 from syndata_jax.attack.predictions import (
@@ -46,10 +48,12 @@ from syndata_jax.attack.variants import (
 
 __all__ = [
   "DEFAULT_DELTA",
+  "FORMS",
   "FPR_LEVELS",
   "EpsilonBound",
   "Exposure",
   "GuaranteeBroken",
+  "Intake",
   "OtherNetwork",
   "PredictionFile",
   "Predictions",
@@ -75,6 +79,8 @@ __all__ = [
   "rmia",
   "roc_curve",
   "save_predictions",
+  "take_in",
+  "take_in_arrays",
   "tpr_at_fpr",
   "variant_scores",
 ]

@@ -8,18 +8,24 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-# Leaving the target model out must leave two members and two non-members.
+# Leaving the judged model out must leave two members and two non-members, for
+# a variance of each example's own.
 MIN_PER_SIDE = 3
+# One of either must be left in any case.
+_FEWEST_PER_SIDE = 2
 
 
 def population(
-  arrays: Mapping[str, np.ndarray], names: Sequence[str]
+  arrays: Mapping[str, np.ndarray],
+  names: Sequence[str],
+  target: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Checks one population and brings it to the dtypes of the design.
 
   Args:
     arrays: by name.
     names: those of the logits, labels and membership among `arrays`.
+    target: the model that is judged by the others; None where each is.
 
   Returns:
     logits f32[Q, M, A, K], labels i32[Q], membership bool[Q, M].
@@ -35,6 +41,7 @@ def population(
   queries, models, _, classes = logits.shape
   labels = _labels(labels, names[1], queries, classes)
   membership = _membership(membership, names[2], queries, models)
+  audited(membership, names[2], target)
   return logits, labels, membership
 
 
@@ -58,25 +65,75 @@ def other_logits(
   return logits
 
 
-def both_sides(membership: np.ndarray, name: str) -> None:
-  """Raises ValueError if a row of bool[Q, M] has too few of either side."""
+def audited(membership: np.ndarray, name: str, target: int | None) -> None:
+  """Raises ValueError if no design of an audit admits bool[Q, M].
+
+  Args:
+    membership: bool[Q, M].
+    name: of the array.
+    target: the model that is judged by the others; None where each is.
+  """
+  models = membership.shape[1]
+  if target is not None and target >= models:
+    raise ValueError(f"target={target}: 0 to {models - 1} allowed")
+  if models == 1:
+    both_in_column(membership, name, "of one model")
+  elif target is not None:
+    both_in_column(membership[:, target], name, f"of the target, {target}")
+    _enough_references(membership, name, target)
+  else:
+    try:
+      both_sides(membership, name, _FEWEST_PER_SIDE)
+    except ValueError as error:
+      raise ValueError(
+        f"{error}, or a target that the other models are references for, or"
+        " one model alone"
+      ) from error
+
+
+def _enough_references(membership: np.ndarray, name: str, target: int) -> None:
+  outside = np.delete(~membership, target, axis=1).sum(axis=1)
+  short = np.flatnonzero(outside < _FEWEST_PER_SIDE)
+  if short.size:
+    raise ValueError(
+      f"{name} row {short[0]} has {outside[short[0]]} non-members beside target"
+      f" {target}: at least {_FEWEST_PER_SIDE} needed"
+    )
+
+
+def both_sides(
+  membership: np.ndarray, name: str, fewest: int = MIN_PER_SIDE
+) -> None:
+  """Raises ValueError if a row of bool[Q, M] has too few of either side.
+
+  Args:
+    membership: bool[Q, M].
+    name: of the array.
+    fewest: members, and non-members, that a row needs.
+  """
   inside = membership.sum(axis=1)
   outside = membership.shape[1] - inside
-  short = np.flatnonzero(np.minimum(inside, outside) < MIN_PER_SIDE)
+  short = np.flatnonzero(np.minimum(inside, outside) < fewest)
   if short.size:
     row = short[0]
     raise ValueError(
       f"{name} row {row} has {inside[row]} members and {outside[row]} "
-      f"non-members: at least {MIN_PER_SIDE} of each needed"
+      f"non-members: at least {fewest} of each needed"
     )
 
 
-def both_in_column(membership: np.ndarray, name: str) -> None:
-  """Raises ValueError if bool[Q, 1] has no member or no non-member."""
-  if membership.all() == membership.any():
+def both_in_column(column: np.ndarray, name: str, whose: str) -> None:
+  """Raises ValueError if bool[Q] has no member or no non-member.
+
+  Args:
+    column: of the membership.
+    name: of the array.
+    whose: the model, in words.
+  """
+  if column.all() == column.any():
     raise ValueError(
-      f"{name} has {membership.sum()} members among {membership.size} examples"
-      " of one model: at least one member and one non-member needed"
+      f"{name} has {column.sum()} members among {column.size} examples"
+      f" {whose}: at least one member and one non-member needed"
     )
 
 
@@ -103,13 +160,13 @@ def selected(values: np.ndarray, membership: np.ndarray) -> np.ndarray:
   return values
 
 
-def target(value: np.ndarray, models: int) -> int:
-  """A model's number in 0..M-1, or ValueError."""
+def target(value: np.ndarray) -> int:
+  """A model's number, or ValueError; `audited` knows how many there are."""
   value = np.asarray(value)
   _dtype(value, "target", "iu", "an integer")
   _shape(value, "target", ())
-  if not 0 <= value < models:
-    raise ValueError(f"target={value}: 0 to {models - 1} allowed")
+  if value < 0:
+    raise ValueError(f"target={value}: 0 or above allowed")
   return int(value)
 
 
@@ -155,7 +212,7 @@ def _labels(
 def _membership(
   membership: np.ndarray, name: str, queries: int, models: int
 ) -> np.ndarray:
-  """bool[Q, M] with enough of either side, or ValueError.
+  """bool[Q, M], or ValueError.
 
   Args:
     membership: [Q, M] of truth values, or 0 and 1.
@@ -168,10 +225,7 @@ def _membership(
   wrong = membership[(membership != 0) & (membership != 1)]
   if wrong.size:
     raise ValueError(f"{name} holds {wrong[0]}: 0 and 1 allowed")
-  membership = membership.astype(bool)
-  check = both_in_column if models == 1 else both_sides
-  check(membership, name)
-  return membership
+  return membership.astype(bool)
 
 
 def _dtype(array: np.ndarray, name: str, kinds: str, allowed: str) -> None:

@@ -1,8 +1,10 @@
 """What an attack is given: the predictions of shadow models, in one file.
 
-`predictions.npz` may come from this package or from anyone who trained shadow
-models elsewhere, so it is checked whole before anything is computed. Q
-examples, M models, A views (augmented queries), K classes.
+`predictions.npz` is checked whole before anything is computed: it may be of
+anyone who trained shadow models elsewhere. What is in another form than its
+table says, such as probabilities, is brought to it by `intake`, which a file
+that comes from outside must pass. Q examples, M models, A views (augmented
+queries), K classes.
 """
 
 import re
@@ -55,7 +57,8 @@ _AVERAGE = tuple(f"average_{name}" for name in _CANARIES)
 _DUMMIES = tuple(f"dummy_{name}" for name in _CANARIES)
 _ACCURACY = "test_accuracy"
 _SELECTED = "selected"
-_TARGET = "target"
+# The array that names the model to judge.
+TARGET = "target"
 _OTHER = re.compile(r"other_(.*)_(logits|test_accuracy)", re.DOTALL)
 
 
@@ -69,7 +72,7 @@ def load_predictions(path: files.Path) -> PredictionFile:
       |---|---|---|
       | `logits` | float[Q, M, A, K] | finite as f32; [Q, M, K] is one view |
       | `labels` | integer[Q] | 0..K-1, the label of training |
-      | `membership` | bool[Q, M], or 0 and 1 | at least 3 of each in a row |
+      | `membership` | bool[Q, M], or 0 and 1 | at least 2 of each in a row |
       | `test_accuracy` | float[M], optional | fractions, 0..1 |
       | `selected` | bool[Q, M], optional | members only |
       | `other_NAME_logits` | float[Q, M, A, K], optional | finite as f32 |
@@ -77,8 +80,10 @@ def load_predictions(path: files.Path) -> PredictionFile:
 
       and, optionally, the first three again with the prefix `average_`, and
       with `dummy_`, for the same models and classes; and `target`, an integer
-      of 0..M-1, the model to judge. Rows of membership need not be balanced;
-      with one model, at least one member and one non-member are enough.
+      of 0..M-1, the model to judge. Rows of membership need not be balanced.
+      With a target, at least 2 of the others are non-members in each row; of
+      the target, as of a single model, one member and one non-member are
+      enough.
       `NAME` is any of a-z, 0-9 and _, once for each other network of the
       models. Other arrays are ignored.
 
@@ -88,9 +93,9 @@ def load_predictions(path: files.Path) -> PredictionFile:
   Raises:
     UserError: the file cannot be read, or an array in it breaks the table.
   """
-  arrays = files.read_arrays(path, _is_known)
+  arrays = files.read_arrays(path, is_known)
   with prefixed(str(path)):
-    return _checked(arrays)
+    return checked(arrays)
 
 
 def save_predictions(path: files.Path, file: PredictionFile) -> None:
@@ -118,7 +123,7 @@ def check_predictions(file: PredictionFile) -> PredictionFile:
   Raises:
     UserError: an array breaks the table.
   """
-  return _checked(_named(file))
+  return checked(_named(file))
 
 
 def _named(file: PredictionFile) -> dict[str, Any]:
@@ -128,7 +133,7 @@ def _named(file: PredictionFile) -> dict[str, Any]:
   if file.dummies is not None:
     arrays |= zip(_DUMMIES, file.dummies, strict=True)
   if file.target is not None:
-    arrays[_TARGET] = np.asarray(file.target)
+    arrays[TARGET] = np.asarray(file.target)
   if file.test_accuracy is not None:
     arrays[_ACCURACY] = file.test_accuracy
   if file.selected is not None:
@@ -140,26 +145,31 @@ def _named(file: PredictionFile) -> dict[str, Any]:
   return arrays
 
 
-def _is_known(name: str) -> bool:
+def is_known(name: str) -> bool:
   """Whether an array of this name has a meaning here."""
-  known = (*_CANARIES, *_AVERAGE, *_DUMMIES, _ACCURACY, _SELECTED, _TARGET)
+  known = (*_CANARIES, *_AVERAGE, *_DUMMIES, _ACCURACY, _SELECTED, TARGET)
   return name in known or _OTHER.fullmatch(name) is not None
 
 
-def _checked(arrays: Mapping[str, np.ndarray]) -> PredictionFile:
-  """The arrays in the dtypes of the design, or a `UserError`."""
+def checked(arrays: Mapping[str, np.ndarray]) -> PredictionFile:
+  """The arrays of a file in the dtypes of the design.
+
+  Raises:
+    UserError: an array breaks the table of `load_predictions`.
+  """
   try:
-    canaries = Predictions(*checks.population(arrays, _CANARIES))
-    average = _beside(canaries, arrays, _AVERAGE)
-    dummies = _beside(canaries, arrays, _DUMMIES)
-    accuracy = selected = target = None
+    target = None
+    if TARGET in arrays:
+      target = checks.target(arrays[TARGET])
+    canaries = Predictions(*checks.population(arrays, _CANARIES, target))
+    average = _beside(canaries, arrays, _AVERAGE, target)
+    dummies = _beside(canaries, arrays, _DUMMIES, target)
+    accuracy = selected = None
     if _ACCURACY in arrays:
       models = canaries.logits.shape[1]
       accuracy = checks.test_accuracy(arrays[_ACCURACY], _ACCURACY, models)
     if _SELECTED in arrays:
       selected = checks.selected(arrays[_SELECTED], canaries.membership)
-    if _TARGET in arrays:
-      target = checks.target(arrays[_TARGET], canaries.logits.shape[1])
     others = _others(arrays, canaries.logits)
   except ValueError as error:
     raise UserError(str(error)) from error
@@ -169,12 +179,22 @@ def _checked(arrays: Mapping[str, np.ndarray]) -> PredictionFile:
 
 
 def _beside(
-  canaries: Predictions, arrays: Mapping[str, np.ndarray], names: Sequence[str]
+  canaries: Predictions,
+  arrays: Mapping[str, np.ndarray],
+  names: Sequence[str],
+  target: int | None,
 ) -> Predictions | None:
-  """Another population of the same models, if there is any array of it."""
+  """Another population of the same models, if there is any array of it.
+
+  Args:
+    canaries: of these models.
+    arrays: by name.
+    names: those of the population.
+    target: the model that is judged, or None for all.
+  """
   if arrays.keys().isdisjoint(names):
     return None
-  population = Predictions(*checks.population(arrays, names))
+  population = Predictions(*checks.population(arrays, names, target))
   checks.same_models(population.logits, names[0], canaries.logits)
   return population
 

@@ -4,10 +4,13 @@
     syndata-audit --config=my_config.py --workdir=runs/mine
     syndata-audit --predictions=logits.npz --workdir=runs/elsewhere
 
-The first two train shadow models and attack them, the third attacks logits
-that came from elsewhere. Started again on the same workdir, a run continues
-where it was stopped. With --dry_run the first compiles, prints what each stage
-will cost, and stops. With --config.audit=one_run it trains one model instead.
+The first two train shadow models and attack them, the third attacks what other
+models said: logits, probabilities, losses or scores, as an .npz, a folder of
+.npy files or a .csv (`syndata_jax.attack.intake` says which arrays), for which
+syndata-split draws who trains on what. Started again on the same workdir, a run
+continues where it was stopped. With --dry_run the first compiles, prints what
+each stage will cost, and stops. With --config.audit=one_run it trains one model
+instead.
 --list prints the configs that are shipped, and the paradigms, networks and data
 sets that there are.
 
@@ -15,29 +18,24 @@ The exit code is 3 where a paradigm promises an epsilon that the attack refutes,
 and 2 after a mistake in what was given.
 """
 
-import hashlib
-import pathlib
-
 from absl import flags
 from ml_collections import config_flags
 from rich.console import Console
 
-from syndata_jax import files, models, paradigms, plugins
-from syndata_jax.attack import load_predictions
+from syndata_jax import models, paradigms, plugins
 from syndata_jax.data import sources
 from syndata_jax.ensemble.layout import AXES
 from syndata_jax.errors import UserError
-from syndata_jax.identity import circumstances
 from syndata_jax.programs import (
   config_file,
   dry_run,
+  given,
   judge,
   settings,
   shadows,
 )
 from syndata_jax.programs.plan import make_plan
 from syndata_jax.programs.start import start
-from syndata_jax.programs.workdir import open_workdir
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
@@ -54,9 +52,21 @@ _DATA_DIR = flags.DEFINE_string(
 _PREDICTIONS = flags.DEFINE_string(
   "predictions",
   None,
-  "Attack these logits instead of training: an .npz with logits f32[Q,M,A,K],"
-  " labels i32[Q] and membership bool[Q,M]. With M = 1 membership must have"
-  " been drawn by fair coins.",
+  "Attack these instead of training: an .npz with logits float[Q,M,A,K] or"
+  " [Q,M,K], labels int[Q] and membership bool[Q,M]; or probabilities, losses,"
+  " confidences or scores in place of logits; or a folder of .npy files with"
+  " these names; or a .csv. With M = 1 membership must have been drawn by fair"
+  " coins.",
+)
+_TARGET = flags.DEFINE_string(
+  "target",
+  None,
+  "Of --predictions: the one model to judge, from 0, or its name in a .csv; the"
+  " others are references.",
+)
+_TITLE = flags.DEFINE_string("title", None, "Of the report and its figures.")
+_FACTS = flags.DEFINE_string(
+  "facts", None, "A JSON file of one flat object, printed in the report."
 )
 _DEVICE_AXIS = flags.DEFINE_enum(
   "device_axis", "shard_map", AXES, "How models are split over devices."
@@ -79,12 +89,21 @@ def main() -> None:
     raise UserError("--workdir: name the folder for the run's files")
   if (_CONFIG.value is None) == (_PREDICTIONS.value is None):
     raise UserError("give one of --config=FILE.py and --predictions=FILE.npz")
+  if _TARGET.value is not None and _PREDICTIONS.value is None:
+    raise UserError("--target: needs --predictions, one of whose models it is")
+  facts = given.read_facts(_FACTS.value)
+  notes: tuple[str, ...] = ()
   console = Console()
   if _PREDICTIONS.value is not None:
-    workdir = _take_in(pathlib.Path(_PREDICTIONS.value), _WORKDIR.value)
+    workdir, (_, notes) = given.take_in(
+      _PREDICTIONS.value, _WORKDIR.value, _TARGET.value
+    )
+    for note in notes:
+      console.print(note, highlight=False, markup=False, soft_wrap=True)
   else:
     plan = make_plan(_settings(), _DATA_DIR.value, _DEVICE_AXIS.value)
     workdir = shadows.train_and_query(plan, _WORKDIR.value, console)
+  given.keep(workdir, _TITLE.value, facts, notes)
   judge.judge(workdir, console, _DATA_DIR.value)
 
 
@@ -112,17 +131,6 @@ def _predict_costs() -> None:
 def _settings() -> settings.Settings:
   given = config_flags.get_override_values(flags.FLAGS["config"])
   return settings.from_config(_CONFIG.value, given.keys())
-
-
-def _take_in(predictions: pathlib.Path, path: str) -> pathlib.Path:
-  """Opens a workdir for logits that came from elsewhere."""
-  load_predictions(predictions)  # refused before anything is written
-  digest = hashlib.sha256(predictions.read_bytes()).hexdigest()
-  workdir = open_workdir(path, {"predictions": digest} | circumstances())
-  copy = workdir / "predictions.npz"
-  if not copy.exists():
-    files.write(copy, predictions.read_bytes())
-  return workdir
 
 
 def run() -> None:

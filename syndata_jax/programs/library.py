@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import pathlib
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,8 +16,7 @@ from ml_collections import ConfigDict
 from numpy.typing import ArrayLike
 from rich.console import Console
 
-from syndata_jax import attack, data, files
-from syndata_jax.attack import PredictionFile, Predictions
+from syndata_jax import attack, data, files, validate
 from syndata_jax.data import Dataset
 from syndata_jax.data.dataset import Arrays, canonical
 from syndata_jax.errors import UserError
@@ -27,8 +27,8 @@ from syndata_jax.reporting import Report
 
 # Images and labels.
 Pair = tuple[ArrayLike, ArrayLike]
-# Logits, labels and membership.
-Triple = tuple[ArrayLike, ArrayLike, ArrayLike]
+# Logits (or what stands for them), labels and membership.
+Triple = tuple[ArrayLike, ArrayLike | None, ArrayLike]
 
 # The program's word for a user's own arrays.
 _DATASET = "npz"
@@ -166,10 +166,13 @@ def audit(
 
 def attack_logits(
   logits: ArrayLike,
-  labels: ArrayLike,
+  labels: ArrayLike | None,
   membership: ArrayLike,
   *,
   average: Triple | None = None,
+  dummies: Triple | None = None,
+  holds: str = "logits",
+  target: int | None = None,
   delta: float | None = None,
 ) -> Report:
   """Attacks logits from anywhere: PyTorch, scikit-learn, another machine.
@@ -189,21 +192,30 @@ def attack_logits(
       print(report.verdict)
 
   Q examples, M models, A views, K classes. Anything that NumPy reads as an
-  array will do.
+  array will do. What is recognised as other than logits, such as probabilities,
+  is said in a warning.
 
   Args:
     logits: float[Q,M,K], or float[Q,M,A,K] for several views of each image
       (shifted, mirrored), the untouched one first. Finite. Log-probabilities
-      do as well: they differ by a constant that the scores ignore.
-      Probabilities do not: pass their logarithm.
+      do as well, and probabilities: rows that sum to 1. [Q,M,1] or [Q,M] is one
+      output for the labels 0 and 1.
     labels: integer[Q] in 0..K-1, those of training: for a mislabelled canary
-      the wrong one.
+      the wrong one. None where losses, confidences or scores are given.
     membership: bool[Q,M], or 0 and 1: whether model m trained on example q. At
-      least 3 members and 3 non-members in each row, and better 8 of each. With
+      least 2 members and 2 non-members in each row, and better 8 of each. With
       a single model, M = 1, it must have been drawn by fair coins, and is
       judged by `one_run`.
     average: ordinary examples, audited beside the canaries: their logits,
       labels and membership, of the same models and classes.
+    dummies: the null, in the same way: made as canaries are, and dealt to
+      models by the same draw, but no model trained on one.
+    holds: what `logits` is: "logits", "probabilities", or, as float[Q,M] or
+      [Q,M,A], "losses" (cross-entropy, in nats), "confidences" (the probability
+      of the label) or "scores" (high for a member).
+    target: the one model to judge, where the others are references. It needs
+      members and non-members; of each example, two references or more must be
+      non-members, and none need be a member.
     delta: of the lower bound on epsilon, in (0, 1): that of the claim, where
       you have one; None for 1e-5.
 
@@ -217,12 +229,24 @@ def attack_logits(
     syndata_jax.errors.UserError: a ValueError of one line: an array or number
       that is not as above.
   """
-  ordinary = None
-  if average is not None:
-    parts = ("logits", "labels", "membership")
-    ordinary = Predictions(*_parts("average", average, parts))
-  canaries = Predictions(*map(np.asarray, (logits, labels, membership)))
-  file = attack.check_predictions(PredictionFile(canaries, ordinary))
+  validate.one_of(attack.FORMS, holds=holds)
+  parts = (holds, "labels", "membership")
+  populations: dict[str, Any] = {"": (logits, labels, membership)}
+  for name, prefix in (("average", "average_"), ("dummies", "dummy_")):
+    value = average if name == "average" else dummies
+    if value is not None:
+      populations[prefix] = _tuple(name, value, parts)
+  arrays = {
+    prefix + part: np.asarray(value)
+    for prefix, values in populations.items()
+    for part, value in zip(parts, values, strict=True)
+    if value is not None
+  }
+  if target is not None:
+    arrays["target"] = np.asarray(target)
+  file, notes = attack.take_in_arrays(arrays)
+  for note in notes:
+    warnings.warn(note, stacklevel=2)
   used = attack.DEFAULT_DELTA if delta is None else delta
   return Report(attack.attack(file, delta=used), file)
 
@@ -262,12 +286,17 @@ def _parts(name: str, values: Any, parts: Sequence[str]) -> list[np.ndarray]:
     values: what was given for it.
     parts: what the entries are called.
   """
+  return [np.asarray(value) for value in _tuple(name, values, parts)]
+
+
+def _tuple(name: str, values: Any, parts: Sequence[str]) -> Sequence[Any]:
+  """What was given, if it is a tuple; the arguments are those of `_parts`."""
   if not isinstance(values, tuple | list) or len(values) != len(parts):
     raise UserError(
       f"{name} is of type {type(values).__name__}: must be a tuple"
       f" ({', '.join(parts)})"
     )
-  return [np.asarray(value) for value in values]
+  return values
 
 
 def _per_channel(

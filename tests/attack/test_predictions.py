@@ -207,8 +207,8 @@ def test_takes_what_other_frameworks_write(tmp_path, save):
 
 def test_rows_of_membership_need_not_be_balanced(tmp_path):
   predictions = _predictions()
-  predictions.membership[:] = np.arange(M) < 3
-  predictions.membership[1] = np.arange(M) < M - 3
+  predictions.membership[:] = np.arange(M) < 2
+  predictions.membership[1] = np.arange(M) < M - 2
   file = PredictionFile(predictions)
   save_predictions(tmp_path / "p.npz", file)
   _assert_equal(load_predictions(tmp_path / "p.npz"), file)
@@ -338,16 +338,18 @@ BAD_ARRAYS = [
   ),
   # Too few.
   (
-    _put("membership", 4, np.arange(M) < 2),
-    "membership row 4 has 2 members and 6 non-members: at least 3 of each",
+    _put("membership", 4, np.arange(M) < 1),
+    "membership row 4 has 1 members and 7 non-members: at least 2 of each"
+    " needed, or a target that the other models are references for, or one"
+    " model alone$",
   ),
   (
     _put("average_membership", 1, True),
     "average_membership row 1 has 8 members and 0 non-members",
   ),
   (
-    lambda _: _predictions(0, Q, 4)._asdict() | {"test_accuracy": np.ones(4)},
-    "membership row 0 has 2 members and 2 non-members",
+    lambda _: _predictions(0, Q, 2)._asdict() | {"test_accuracy": np.ones(2)},
+    "membership row 0 has 1 members and 1 non-members",
   ),
 ]
 
@@ -378,6 +380,30 @@ def test_refuses_an_array_of_objects(tmp_path):
 def test_refuses_a_path_that_is_no_file(tmp_path):
   assert "No such file" in _refusal(tmp_path / "nowhere.npz")
   assert "Is a directory" in _refusal(tmp_path)
+
+
+def test_a_target_among_references_of_either_side(tmp_path):
+  """References may be members of no row, or of all but two models."""
+  membership = np.zeros((Q, M), bool)
+  membership[:2, 3] = True
+  membership[1, :3] = membership[1, 4:6] = True
+  one = _predictions()._replace(membership=membership)
+  path, file = tmp_path / "p.npz", PredictionFile(one, target=3)
+  save_predictions(path, file)
+  _assert_equal(load_predictions(path), file)
+
+  one.membership[1, 6] = True
+  np.savez(path, **one._asdict(), target=3)
+  assert _refusal(path) == (
+    "membership row 1 has 1 non-members beside target 3: at least 2 needed"
+  )
+  np.savez(path, **one._asdict(), target=7)
+  assert _refusal(path) == (
+    "membership has 0 members among 5 examples of the target, 7: at least one"
+    " member and one non-member needed"
+  )
+  np.savez(path, **one._asdict(), target=8)
+  assert _refusal(path) == "target=8: 0 to 7 allowed"
 
 
 def _bytes(save, *arrays):

@@ -225,7 +225,7 @@ def _arrays():
   [
     ("logits", None, r"logits is missing"),
     ("membership", None, r"membership is missing"),
-    ("logits", np.zeros((Q, M)), r"logits has shape \(6, 8\): \[examples, "),
+    ("logits", np.zeros(Q), r"logits has shape \(6,\): \[examples, "),
     ("logits", np.full((Q, M, A, K), np.nan), r"logits holds nan at"),
     ("labels", np.zeros(Q + 1, int), r"labels has shape \(7,\): \(6,\)"),
     ("labels", np.full(Q, K), r"labels holds 3: 0 to 2 allowed"),
