@@ -140,7 +140,9 @@ def make_network(
     lowering = settings.performance.lowering
     network = build(settings, dataset, dtype=dtype, lowering=lowering)
     models.check(network, shape, dataset.num_classes, dtype, settings.model)
-  except UserError:
+  except UserError as error:
+    if str(error).partition("=")[0] in settings.model_options:
+      raise UserError(f"model_options: {error}") from error
     raise
   # Options are the user's: a wrong value may raise anything inside a network.
   except Exception as error:
