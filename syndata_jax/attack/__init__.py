@@ -12,6 +12,12 @@ from syndata_jax.attack.epsilon import (
   epsilon_lower_bound,
 )
 from syndata_jax.attack.exposure import Exposure, exposure
+from syndata_jax.attack.gaussian_run import (
+  GradientCanaries,
+  WhiteBoxBound,
+  gaussian_bound,
+  white_box_bound,
+)
 from syndata_jax.attack.lira import lira
 from syndata_jax.attack.one_run import EpsilonBound, one_run_epsilon
 from syndata_jax.attack.predictions import (
@@ -47,12 +53,14 @@ __all__ = [
   "FPR_LEVELS",
   "EpsilonBound",
   "Exposure",
+  "GradientCanaries",
   "GuaranteeBroken",
   "OtherNetwork",
   "PredictionFile",
   "Predictions",
   "RocCurve",
   "Variant",
+  "WhiteBoxBound",
   "attack",
   "auc",
   "balanced_accuracy",
@@ -60,6 +68,7 @@ __all__ = [
   "check_predictions",
   "epsilon_lower_bound",
   "exposure",
+  "gaussian_bound",
   "global_threshold",
   "headline",
   "headline_scores",
@@ -73,4 +82,5 @@ __all__ = [
   "shuffled",
   "tpr_at_fpr",
   "variant_scores",
+  "white_box_bound",
 ]

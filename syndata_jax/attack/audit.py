@@ -13,6 +13,7 @@ import numpy as np
 from syndata_jax import keys
 from syndata_jax.attack import bootstrap
 from syndata_jax.attack.epsilon import DEFAULT_DELTA, epsilon_lower_bound
+from syndata_jax.attack.gaussian_run import white_box_bound
 from syndata_jax.attack.predictions import PredictionFile, Predictions
 from syndata_jax.attack.selection import selection
 from syndata_jax.attack.variants import (
@@ -46,7 +47,8 @@ def attack(
   Returns:
     A dict ready for JSON. `audit` is `shadow_models`, or `one_run` where M is
     1. `headline` names the variant to quote, and `epsilon_bound` holds the
-    `EpsilonBound` that its scores of the canaries give; `selection`, where
+    `EpsilonBound` that its scores of the canaries give; `white_box_bound`, if
+    the file has gradient canaries, their `WhiteBoxBound`; `selection`, where
     models left out some of their own canaries, is that of `selection.py`.
     `canaries` and, if the file has it, `average` hold the sizes of the
     population, `smallest_fpr` (one false positive), `attacks` (a record per
@@ -70,6 +72,9 @@ def attack(
     "headline": quoted._asdict(),
     "epsilon_bound": bound._asdict(),
   }
+  if file.white_box is not None:
+    white_box = white_box_bound(file.white_box, delta)
+    result["white_box_bound"] = white_box._asdict()
   if file.selected is not None and not one_run:
     result["selection"] = selection(scores, canaries.membership, file.selected)
   result["canaries"] = _audit(canaries, "canaries", seed, replicates)

@@ -12,7 +12,7 @@ this bound does not, which is how large claims can be refuted.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import optimize, special, stats
@@ -22,7 +22,7 @@ from syndata_jax.attack.one_run import one_run_epsilon
 from syndata_jax.privacy.gaussian import gaussian_epsilon
 
 # Nodes of the integral over the standard deviation.
-_NODES = 4096
+_NODES = 1024
 
 
 class GradientCanaries(NamedTuple):
@@ -30,6 +30,38 @@ class GradientCanaries(NamedTuple):
 
   scores: np.ndarray  # f32[k, M], high means present
   included: np.ndarray  # bool[k, M], independent fair coins
+
+
+def gradient_canaries(
+  scores: Any, included: Any, num_models: int
+) -> GradientCanaries:
+  """Checks what came from a file.
+
+  Args:
+    scores: real[k, M], finite as f32.
+    included: bool[k, M], or 0 and 1.
+    num_models: M.
+
+  Raises:
+    ValueError: an array that is missing or not as above.
+  """
+  scores, included = np.asarray(scores), np.asarray(included)
+  if scores.ndim != 2 or scores.dtype.kind not in "fiu" or not scores.size:
+    raise ValueError("white_box_scores: must be float[canaries, models]")
+  if scores.shape[1] != num_models:
+    raise ValueError(
+      f"white_box_scores are of {scores.shape[1]} models: must be {num_models}"
+    )
+  with np.errstate(over="ignore"):
+    scores = scores.astype(np.float32)
+  if not np.isfinite(scores).all():
+    raise ValueError("white_box_scores: must be finite")
+  if included.shape != scores.shape or not np.isin(included, (0, 1)).all():
+    raise ValueError(
+      "white_box_included: must be bool of the shape of white_box_scores,"
+      f" {list(scores.shape)}"
+    )
+  return GradientCanaries(scores, included.astype(bool))
 
 
 class WhiteBoxBound(NamedTuple):

@@ -17,8 +17,9 @@ from syndata_jax.ensemble.sgd import Metrics, means
 from syndata_jax.ensemble.sgd import init as fresh_model
 from syndata_jax.errors import UserError
 from syndata_jax.keys import stream
-from syndata_jax.paradigms.dpsgd import canaries
+from syndata_jax.paradigms.dpsgd import gradient_canaries
 from syndata_jax.paradigms.dpsgd.clipping import Clipped, clipped_sum
+from syndata_jax.paradigms.dpsgd.gradient_canaries import Canaries, Directions
 from syndata_jax.paradigms.dpsgd.options import Options, expected_steps
 from syndata_jax.privacy import SubsampledGaussian
 
@@ -34,7 +35,7 @@ class PrivateState(NamedTuple):
   average: Any  # of the parameters, what is released
   optimizer: Any  # state of the optax transformation
   # Where the options ask for them; they enter no variable that is released.
-  canaries: canaries.Canaries | None = None
+  canaries: Canaries | None = None
 
 
 def private_sgd(
@@ -75,7 +76,7 @@ def private_sgd(
 
   def init(own: Own, pool: Pool) -> PrivateState:
     fresh = fresh_model(own.key, engine.model, rule, shape)
-    planted = canaries.toss(own.key, count) if count else None
+    planted = gradient_canaries.toss(own.key, count) if count else None
     return PrivateState(
       fresh.step, fresh.params, fresh.params, fresh.optimizer, planted
     )
@@ -117,7 +118,7 @@ def microbatch_size(options: Options, mechanism: SubsampledGaussian) -> int:
 
 def _directions(
   engine: Engine, shape: tuple[int, ...], count: int
-) -> canaries.Directions:
+) -> Directions:
   """Directions of canaries among the parameters of one model.
 
   Args:
@@ -130,7 +131,8 @@ def _directions(
     jax.random.key(0),
   )
   leaves = jax.tree.leaves(variables["params"])
-  return canaries.draw_directions(count, sum(leaf.size for leaf in leaves))
+  size = sum(leaf.size for leaf in leaves)
+  return gradient_canaries.draw_directions(count, size)
 
 
 def refuse_batch_norm(engine: Engine, shape: tuple[int, ...]) -> None:
@@ -203,10 +205,14 @@ def _make_step(
     total, sums = lax.fori_loop(0, -(-drawn // microbatch), add, zeros)
     planted, directions = state.canaries, pool.shared
     if planted is not None:
-      total = canaries.join(mechanism, key, directions, planted, total)
+      total = gradient_canaries.join(
+        mechanism, key, directions, planted, total
+      )
     noisy_mean = mechanism.noisy_mean(key, total)
     if planted is not None:
-      planted = canaries.observe(mechanism, directions, planted, noisy_mean)
+      planted = gradient_canaries.observe(
+        mechanism, directions, planted, noisy_mean
+      )
     update, opt_state = rule.update(noisy_mean, state.optimizer, state.params)
     params = optax.apply_updates(state.params, update)
     # Source: De et al., arXiv 2204.13650, section 3.4.
