@@ -15,6 +15,7 @@ from syndata_jax.attack.exposure import Exposure, exposure
 from syndata_jax.attack.gaussian_run import (
   GradientCanaries,
   WhiteBoxBound,
+  check_white_box_claim,
   gaussian_bound,
   white_box_bound,
 )
@@ -66,6 +67,7 @@ __all__ = [
   "balanced_accuracy",
   "check_claim",
   "check_predictions",
+  "check_white_box_claim",
   "epsilon_lower_bound",
   "exposure",
   "gaussian_bound",

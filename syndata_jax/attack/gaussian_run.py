@@ -18,8 +18,10 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from syndata_jax import validate
+from syndata_jax.attack.epsilon import GuaranteeBroken
 from syndata_jax.attack.one_run import one_run_epsilon
 from syndata_jax.privacy.gaussian import gaussian_epsilon
+from syndata_jax.rounding import rounded_down, rounded_up
 
 # Nodes of the integral over the standard deviation.
 _NODES = 1024
@@ -189,6 +191,23 @@ def gaussian_bound(
   statistic = math.sqrt(weight.sum()) * shift / math.sqrt(variance)
   least = least_noncentrality(statistic, degrees, 1 - confidence)
   return gaussian_epsilon(max(0.0, least) / math.sqrt(weight.sum()), delta)
+
+
+def check_white_box_claim(bound: WhiteBoxBound, claimed: float) -> None:
+  """Raises GuaranteeBroken if the gradient canaries refute a claim.
+
+  Args:
+    bound: what they have shown.
+    claimed: epsilon in nats at the bound's delta, for adding or removing one
+      example.
+  """
+  if bound.epsilon > claimed:
+    raise GuaranteeBroken(
+      f"epsilon is at least {rounded_down(bound.epsilon)}, above the claimed "
+      f"{rounded_up(claimed)} ({bound.neighbours}, delta {bound.delta:g}, "
+      f"confidence {bound.confidence:.0%}: white-box gradient canaries, "
+      f"{bound.coins:,} coins)"
+    )
 
 
 def least_noncentrality(

@@ -7,7 +7,7 @@ import numpy as np
 from rich.console import Console
 
 from syndata_jax import attack, reporting
-from syndata_jax.attack import EpsilonBound, PredictionFile
+from syndata_jax.attack import EpsilonBound, PredictionFile, WhiteBoxBound
 from syndata_jax.files import read_json, write, write_json
 from syndata_jax.programs import guarantee
 from syndata_jax.programs.shadows import FINAL
@@ -31,6 +31,10 @@ def judge(workdir: pathlib.Path, console: Console) -> None:
   if promised is not None:
     bound = EpsilonBound(**found["epsilon_bound"])
     attack.check_claim(bound, promised.epsilon)
+    if "white_box_bound" in found:
+      attack.check_white_box_claim(
+        WhiteBoxBound(**found["white_box_bound"]), promised.white_box_epsilon
+      )
 
 
 def make_report(workdir: pathlib.Path) -> Report:

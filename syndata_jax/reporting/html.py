@@ -49,7 +49,8 @@ def render_html(
   """
   parts = [*_verdict(attack, training, guarantee)]
   parts.append(_of_rich(leakage_table(attack, training)))
-  parts.append(_of_rich(epsilon_table(attack["epsilon_bound"], guarantee)))
+  bound, white_box = attack["epsilon_bound"], attack.get("white_box_bound")
+  parts.append(_of_rich(epsilon_table(bound, guarantee, white_box)))
   facts: dict[str, Sequence[str]] = {}
   if guarantee is not None:
     facts["Guarantee"] = guarantee.lines
@@ -69,9 +70,9 @@ def _verdict(
 ) -> Iterator[str]:
   """The sentence and its warnings; the arguments are those of `render`."""
   yield f"<p><b>{escape(verdict_sentence(attack, training))}</b></p>"
-  bound = attack["epsilon_bound"]
-  if guarantee is not None and is_broken(bound, guarantee):
-    text = escape(broken(bound, guarantee))
+  bound, white_box = attack["epsilon_bound"], attack.get("white_box_bound")
+  if guarantee is not None and is_broken(bound, guarantee, white_box):
+    text = escape(broken(bound, guarantee, white_box))
     yield f'<p style="{_WARNING}"><b>{text}</b></p>'
   for note in cautions(attack):
     yield f'<p style="{_WARNING}">Note: {escape(note)}</p>'
