@@ -175,7 +175,8 @@ def _checked(arrays: Mapping[str, np.ndarray]) -> PredictionFile:
     white_box = None
     if not arrays.keys().isdisjoint(_WHITE_BOX):
       models = canaries.logits.shape[1]
-      white_box = gradient_canaries(*map(arrays.get, _WHITE_BOX), models)
+      scores, included = map(arrays.get, _WHITE_BOX)
+      white_box = gradient_canaries(scores, included, models)
     others = _others(arrays, canaries.logits)
   except ValueError as error:
     raise UserError(str(error)) from error

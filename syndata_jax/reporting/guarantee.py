@@ -97,9 +97,7 @@ def epsilon_table(
   if white_box is not None:
     table.add_row(
       "white-box gradient canaries\n(one added or removed)",
-      "none"
-      if guarantee is None
-      else rounded_up(guarantee.white_box_epsilon),
+      "none" if guarantee is None else rounded_up(guarantee.white_box_epsilon),
       rounded_down(white_box["epsilon"]),
       f"{white_box['confidence']:.0%}",
       f"not needed, {white_box['coins']:,} coins",

@@ -73,7 +73,7 @@ def test_the_limit_is_that_of_the_noncentral_t(statistic, degrees):
 def test_models_have_offsets_of_their_own():
   rng = np.random.default_rng(0)
   scores, included = simulated(rng, 300, 4, 100, 0.5, 3.0)
-  moved = GradientCanaries(scores + [0, 50, -70, 300], included)
+  moved = GradientCanaries(scores + np.array([0, 50, -70, 300]), included)
   plain = gaussian_bound(GradientCanaries(scores, included), DELTA)
   assert gaussian_bound(moved, DELTA) == pytest.approx(plain, rel=1e-9)
 
@@ -141,7 +141,9 @@ def test_no_leakage_shows_nothing():
 
 
 @pytest.mark.parametrize("claim", [2.5, 8.0, 13.7])
-@pytest.mark.parametrize("factor, holds", [(1.0, True), (0.5, False), (0, False)])
+@pytest.mark.parametrize(
+  "factor, holds", [(1.0, True), (0.5, False), (0, False)]
+)
 def test_too_little_noise_breaks_claims_of_any_size(claim, factor, holds):
   """Guesses of 1,000 coins cannot refute 8 or 13.7, whatever is broken."""
   rng = np.random.default_rng(3)

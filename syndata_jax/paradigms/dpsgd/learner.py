@@ -205,9 +205,7 @@ def _make_step(
     total, sums = lax.fori_loop(0, -(-drawn // microbatch), add, zeros)
     planted, directions = state.canaries, pool.shared
     if planted is not None:
-      total = gradient_canaries.join(
-        mechanism, key, directions, planted, total
-      )
+      total = gradient_canaries.join(mechanism, key, directions, planted, total)
     noisy_mean = mechanism.noisy_mean(key, total)
     if planted is not None:
       planted = gradient_canaries.observe(
