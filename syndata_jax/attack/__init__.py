@@ -14,6 +14,13 @@ from syndata_jax.attack.epsilon import (
 )
 from syndata_jax.attack.exposure import Exposure, exposure
 from syndata_jax.attack.forms import FORMS
+from syndata_jax.attack.gaussian_run import (
+  GradientCanaries,
+  WhiteBoxBound,
+  check_white_box_claim,
+  gaussian_bound,
+  white_box_bound,
+)
 from syndata_jax.attack.intake import Intake, take_in, take_in_arrays
 from syndata_jax.attack.lira import lira, offline_lira
 from syndata_jax.attack.one_run import EpsilonBound
@@ -52,6 +59,7 @@ __all__ = [
   "FPR_LEVELS",
   "EpsilonBound",
   "Exposure",
+  "GradientCanaries",
   "GuaranteeBroken",
   "Intake",
   "OtherNetwork",
@@ -59,14 +67,17 @@ __all__ = [
   "Predictions",
   "RocCurve",
   "Variant",
+  "WhiteBoxBound",
   "attack",
   "auc",
   "balanced_accuracy",
   "base",
   "check_claim",
   "check_predictions",
+  "check_white_box_claim",
   "epsilon_lower_bound",
   "exposure",
+  "gaussian_bound",
   "global_threshold",
   "headline",
   "headline_scores",
@@ -83,4 +94,5 @@ __all__ = [
   "take_in_arrays",
   "tpr_at_fpr",
   "variant_scores",
+  "white_box_bound",
 ]

@@ -14,6 +14,7 @@ from syndata_jax import keys
 from syndata_jax.attack import bootstrap, roc
 from syndata_jax.attack.design import judged, recognise
 from syndata_jax.attack.epsilon import DEFAULT_DELTA, epsilon_lower_bound
+from syndata_jax.attack.gaussian_run import white_box_bound
 from syndata_jax.attack.intervals import Resampled, resample
 from syndata_jax.attack.one_run import EpsilonBound
 from syndata_jax.attack.predictions import PredictionFile, Predictions
@@ -52,8 +53,9 @@ def attack(
     A dict ready for JSON. `audit` is `shadow_models`, `target` where one model
     is judged by the others, or `one_run` where there is no other. `headline`
     names the variant to quote, and `epsilon_bound` holds the `EpsilonBound` of
-    the canaries; `selection`, where models left out some of their own canaries,
-    is that of `selection.py`. `canaries` and, if the file has them, `average`
+    the canaries; `white_box_bound`, if the file has gradient canaries, their
+    `WhiteBoxBound`; `selection`, where models left out some of their own
+    canaries, is that of `selection.py`. `canaries` and, if the file has them, `average`
     and `dummies` hold the sizes of the population, `smallest_fpr` (one false
     positive), `chance` (the mean TPR of scores that hold nothing), `attacks` (a
     record per variant, the headline first), and `corrected`: at each FPR the
@@ -74,6 +76,9 @@ def attack(
     "headline": quoted._asdict(),
     "epsilon_bound": _epsilon_bound(canaries, target, delta)._asdict(),
   }
+  if file.white_box is not None:
+    white_box = white_box_bound(file.white_box, delta)
+    result["white_box_bound"] = white_box._asdict()
   if file.selected is not None and canaries.membership.shape[1] > 1:
     result["selection"] = selection(
       variant_scores(canaries, quoted, target),

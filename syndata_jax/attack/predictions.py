@@ -16,6 +16,10 @@ import numpy as np
 
 from syndata_jax import files
 from syndata_jax.attack import checks
+from syndata_jax.attack.gaussian_run import (
+  GradientCanaries,
+  gradient_canaries,
+)
 from syndata_jax.errors import UserError, prefixed
 
 
@@ -50,6 +54,8 @@ class PredictionFile(NamedTuple):
   # The one model that is judged; the others serve as references alone. None
   # where each is judged by all the others.
   target: int | None = None
+  # What an auditor saw who watched DP-SGD step by step.
+  white_box: GradientCanaries | None = None
 
 
 _CANARIES = Predictions._fields
@@ -59,6 +65,7 @@ _ACCURACY = "test_accuracy"
 _SELECTED = "selected"
 # The array that names the model to judge.
 TARGET = "target"
+_WHITE_BOX = tuple(f"white_box_{name}" for name in GradientCanaries._fields)
 _OTHER = re.compile(r"other_(.*)_(logits|test_accuracy)", re.DOTALL)
 
 
@@ -75,6 +82,8 @@ def load_predictions(path: files.Path) -> PredictionFile:
       | `membership` | bool[Q, M], or 0 and 1 | at least 2 of each in a row |
       | `test_accuracy` | float[M], optional | fractions, 0..1 |
       | `selected` | bool[Q, M], optional | members only |
+      | `white_box_scores` | float[k, M], optional | finite |
+      | `white_box_included` | bool[k, M], optional | fair coins |
       | `other_NAME_logits` | float[Q, M, A, K], optional | finite as f32 |
       | `other_NAME_test_accuracy` | float[M], optional | fractions, 0..1 |
 
@@ -134,6 +143,8 @@ def _named(file: PredictionFile) -> dict[str, Any]:
     arrays |= zip(_DUMMIES, file.dummies, strict=True)
   if file.target is not None:
     arrays[TARGET] = np.asarray(file.target)
+  if file.white_box is not None:
+    arrays |= zip(_WHITE_BOX, file.white_box, strict=True)
   if file.test_accuracy is not None:
     arrays[_ACCURACY] = file.test_accuracy
   if file.selected is not None:
@@ -148,6 +159,7 @@ def _named(file: PredictionFile) -> dict[str, Any]:
 def is_known(name: str) -> bool:
   """Whether an array of this name has a meaning here."""
   known = (*_CANARIES, *_AVERAGE, *_DUMMIES, _ACCURACY, _SELECTED, TARGET)
+  known += _WHITE_BOX
   return name in known or _OTHER.fullmatch(name) is not None
 
 
@@ -170,11 +182,16 @@ def checked(arrays: Mapping[str, np.ndarray]) -> PredictionFile:
       accuracy = checks.test_accuracy(arrays[_ACCURACY], _ACCURACY, models)
     if _SELECTED in arrays:
       selected = checks.selected(arrays[_SELECTED], canaries.membership)
+    white_box = None
+    if not arrays.keys().isdisjoint(_WHITE_BOX):
+      models = canaries.logits.shape[1]
+      scores, included = map(arrays.get, _WHITE_BOX)
+      white_box = gradient_canaries(scores, included, models)
     others = _others(arrays, canaries.logits)
   except ValueError as error:
     raise UserError(str(error)) from error
   return PredictionFile(
-    canaries, average, accuracy, selected, others, dummies, target
+    canaries, average, accuracy, selected, others, dummies, target, white_box
   )
 
 

@@ -66,6 +66,9 @@ class Learner(NamedTuple):
     shared: a pytree of arrays that every model reads as `pool.shared`.
     setting: the field that says how long it learns, for errors.
     rate: the field to lower where the loss diverges, for errors.
+    canaries: `(state) -> (included bool[M,k], scores f32[M,k])` of canaries
+      that the learner has planted and watched itself, on the host; None
+      without.
     identity: JSON-ready facts that decide the trained states beside data and
       key: a finished stage is reused only under the same ones.
   """
@@ -78,6 +81,7 @@ class Learner(NamedTuple):
   shared: Any = None
   setting: str = "num_epochs"
   rate: str = "learning_rate"
+  canaries: Callable[[Any], tuple[Array, Array]] | None = None
   identity: Mapping[str, Any] = {}
 
 

@@ -163,6 +163,26 @@ class SubsampledGaussian:
       self.batch_size(multiple),
     )
 
+  def participates(self, key: jax.Array, count: int) -> jax.Array:
+    """Which of some examples beside the n take part in one step.
+
+    Their sampling rate is that of the n, so that each of them has the same
+    guarantee; the divisor stays B.
+
+    Args:
+      key: of one model and step; may be that of `sample` as well.
+      count: how many examples.
+
+    Returns:
+      bool[count].
+    """
+    return poisson.coins(
+      keys.stream(key, "privacy.participates"),
+      count,
+      self.num_examples,
+      self.expected_batch,
+    )
+
   def noise(self, key: jax.Array, tree: optax.Params) -> optax.Updates:
     """Draws the Gaussian noise of one step.
 

@@ -72,9 +72,27 @@ def draw(
   Returns:
     index i32[P], ascending, 0 where padded; is_padding bool[P].
   """
-  bits = jax.random.bits(key, (num_examples,), jnp.uint32)
-  # The largest integer that still means "included"; fits where B = n as well.
-  last = (expected_batch << _BITS) // num_examples - 1
-  (index,) = jnp.nonzero(bits <= jnp.uint32(last), size=size, fill_value=-1)
+  drawn = coins(key, num_examples, num_examples, expected_batch)
+  (index,) = jnp.nonzero(drawn, size=size, fill_value=-1)
   is_padding = index < 0
   return jnp.where(is_padding, 0, index).astype(jnp.int32), is_padding
+
+
+def coins(
+  key: jax.Array, count: int, num_examples: int, expected_batch: int
+) -> jax.Array:
+  """Which of some examples take part; see `draw` for the rate.
+
+  Args:
+    key: of one model and step.
+    count: how many coins are tossed.
+    num_examples: n, of the rate.
+    expected_batch: B, from 1 to n.
+
+  Returns:
+    bool[count].
+  """
+  bits = jax.random.bits(key, (count,), jnp.uint32)
+  # The largest integer that still means "included"; fits where B = n as well.
+  last = (expected_batch << _BITS) // num_examples - 1
+  return bits <= jnp.uint32(last)

@@ -70,7 +70,7 @@ def promised(
     epsilon = statement.replace_one_epsilon
   else:
     epsilon = statement.epsilon
-  return Guarantee(statement.lines(), epsilon)
+  return Guarantee(statement.lines(), epsilon, statement.epsilon)
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:

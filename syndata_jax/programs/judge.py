@@ -5,7 +5,7 @@ import pathlib
 from rich.console import Console
 
 from syndata_jax import attack, reporting
-from syndata_jax.attack import EpsilonBound
+from syndata_jax.attack import EpsilonBound, WhiteBoxBound
 from syndata_jax.files import read_json, write, write_json
 from syndata_jax.programs import audited, guarantee
 from syndata_jax.programs.summary import training_summary
@@ -37,6 +37,10 @@ def judge(
   if promised is not None:
     bound = EpsilonBound(**found["epsilon_bound"])
     attack.check_claim(bound, promised.epsilon)
+    if "white_box_bound" in found:
+      attack.check_white_box_claim(
+        WhiteBoxBound(**found["white_box_bound"]), promised.white_box_epsilon
+      )
 
 
 def make_report(workdir: pathlib.Path, data_dir: str | None = None) -> Report:

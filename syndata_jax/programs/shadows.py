@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from syndata_jax import __version__, data, files
-from syndata_jax.attack import save_predictions
+from syndata_jax.attack import GradientCanaries, save_predictions
 from syndata_jax.data import AuditSplit
 from syndata_jax.ensemble import Round, Workspace, querier
 from syndata_jax.ensemble.flops import peak_flops
@@ -82,7 +82,8 @@ def train_and_query(plan: Plan, path: str, console: Console) -> pathlib.Path:
       stream(key, "learn"),
       training_set,
     )
-  released = paradigm.learner(training_set).release(state)
+  learner = paradigm.learner(training_set)
+  released = learner.release(state)
   others = paradigm.others(training_set)
   answers = query(
     plan,
@@ -90,6 +91,9 @@ def train_and_query(plan: Plan, path: str, console: Console) -> pathlib.Path:
     training_set,
     {name: _ask(other) for name, other in others.items()},
   )
+  if learner.canaries is not None:
+    included, scores = (array.T for array in learner.canaries(state))
+    answers = answers._replace(white_box=GradientCanaries(scores, included))
   seconds = before + time.perf_counter() - start
   machine = _described(plan, synthesized.seconds) | {"wall_seconds": seconds}
   files.write_json(workdir / "machine.json", machine)

@@ -52,7 +52,8 @@ def render_html(
   """
   parts = [*_verdict(attack, training, guarantee, given)]
   parts.append(_of_rich(leakage_table(attack, training)))
-  parts.append(_of_rich(epsilon_table(attack["epsilon_bound"], guarantee)))
+  bound, white_box = attack["epsilon_bound"], attack.get("white_box_bound")
+  parts.append(_of_rich(epsilon_table(bound, guarantee, white_box)))
   facts = setting(attack["headline"], training, given)
   if guarantee is not None:
     facts["Guarantee"] = guarantee.lines
@@ -74,9 +75,9 @@ def _verdict(
   if given is not None and given["title"] is not None:
     yield f"<p>{escape(given['title'])}</p>"
   yield f"<p><b>{escape(verdict_sentence(attack, training))}</b></p>"
-  bound = attack["epsilon_bound"]
-  if guarantee is not None and is_broken(bound, guarantee):
-    text = escape(broken(bound, guarantee))
+  bound, white_box = attack["epsilon_bound"], attack.get("white_box_bound")
+  if guarantee is not None and is_broken(bound, guarantee, white_box):
+    text = escape(broken(bound, guarantee, white_box))
     yield f'<p style="{_WARNING}"><b>{text}</b></p>'
   for note in cautions(attack, training, given):
     yield f'<p style="{_WARNING}">Note: {escape(note)}</p>'

@@ -65,7 +65,8 @@ class Report:
   @property
   def guarantee_is_broken(self) -> bool:
     """Whether the attack refutes the epsilon that was promised."""
-    return is_broken(self.attack["epsilon_bound"], self.guarantee)
+    white_box = self.attack.get("white_box_bound")
+    return is_broken(self.attack["epsilon_bound"], self.guarantee, white_box)
 
   def table(self) -> str:
     """The whole report as plain text of 100 columns."""

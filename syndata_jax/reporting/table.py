@@ -19,6 +19,7 @@ from syndata_jax.reporting.guarantee import (
   broken,
   epsilon_table,
   is_broken,
+  white_box_sentence,
 )
 from syndata_jax.reporting.one_run import one_run_table, one_run_verdict
 from syndata_jax.reporting.variants import natural_width, variants_table
@@ -86,8 +87,10 @@ def verdict_sentence(
   """The verdict; the arguments are those of `render`."""
   kind = None if training is None else training["canary_kind"]
   if _is_one_run(attack):
-    return one_run_verdict(attack, kind)
-  return verdict(attack, kind)
+    sentence = one_run_verdict(attack, kind)
+  else:
+    sentence = verdict(attack, kind)
+  return sentence + white_box_sentence(attack.get("white_box_bound"))
 
 
 def cautions(
@@ -126,13 +129,14 @@ def _blocks(
   """The parts of the report, in order; the arguments are those of `render`."""
   canaries, average = attack["canaries"], attack.get("average")
   bound, one_run = attack["epsilon_bound"], _is_one_run(attack)
+  white_box = attack.get("white_box_bound")
   title = None if given is None else given["title"]
   heading = "Privacy audit" if title is None else f"Privacy audit: {title}"
   yield Rule(Text(heading), style="dim")
   yield Padding(Text(verdict_sentence(attack, training), style="bold"), 1)
-  if guarantee is not None and is_broken(bound, guarantee):
+  if guarantee is not None and is_broken(bound, guarantee, white_box):
     yield Padding(
-      Text(broken(bound, guarantee), style="bold red"), (0, 1, 1, 1)
+      Text(broken(bound, guarantee, white_box), style="bold red"), (0, 1, 1, 1)
     )
   for note in cautions(attack, training, given):
     yield Padding(Text(f"Note: {note}", style="yellow"), (0, 1, 1, 1))
@@ -140,7 +144,7 @@ def _blocks(
   yield ""
   yield _unsqueezed(leakage_table(attack, training), console)
   yield ""
-  yield _unsqueezed(epsilon_table(bound, guarantee), console)
+  yield _unsqueezed(epsilon_table(bound, guarantee, white_box), console)
   if "selection" in attack:
     yield ""
     share = attack["selection"]["share"]

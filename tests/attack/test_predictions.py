@@ -10,6 +10,7 @@ import pytest
 
 from syndata_jax import files
 from syndata_jax.attack import (
+  GradientCanaries,
   OtherNetwork,
   PredictionFile,
   Predictions,
@@ -50,6 +51,12 @@ def _others():
     "teacher": OtherNetwork(_predictions(2).logits, accuracy),
     "base_2": OtherNetwork(_predictions(3).logits),
   }
+
+
+def _white_box():
+  rng = np.random.default_rng(9)
+  scores = rng.normal(size=(7, M)).astype(np.float32)
+  return GradientCanaries(scores, rng.random((7, M)) < 0.5)
 
 
 def _assert_equal(loaded, expected):
@@ -459,3 +466,34 @@ def test_a_target_that_is_no_model_is_refused(tmp_path, target):
   file = PredictionFile(_predictions(), target=target)
   with pytest.raises(UserError, match="target"):
     save_predictions(tmp_path / "p.npz", file)
+
+
+def test_gradient_canaries_are_read_back(tmp_path):
+  path = tmp_path / "predictions.npz"
+  file = _full()._replace(white_box=_white_box())
+  save_predictions(path, file)
+  _assert_equal(load_predictions(path), file)
+
+
+@pytest.mark.parametrize(
+  "change, message",
+  [
+    ({"white_box_scores": np.zeros(7)}, "white_box_scores: must be float"),
+    ({"white_box_scores": np.zeros((7, M - 1))}, "of 7 models: must be 8"),
+    ({"white_box_scores": np.full((7, M), 1e300)}, "must be finite"),
+    ({"white_box_included": np.full((7, M), 2)}, "must be bool of the shape"),
+    ({"white_box_included": None}, "must be bool of the shape"),
+    ({"white_box_scores": None}, "white_box_scores: must be float"),
+  ],
+)
+def test_gradient_canaries_are_checked(tmp_path, change, message):
+  white_box = {f"white_box_{k}": v for k, v in _white_box()._asdict().items()}
+  arrays = {
+    name: array
+    for name, array in (_arrays() | white_box | change).items()
+    if array is not None
+  }
+  path = tmp_path / "predictions.npz"
+  np.savez(path, **arrays)
+  with pytest.raises(UserError, match=message):
+    load_predictions(path)

@@ -17,7 +17,9 @@ from syndata_jax.ensemble.sgd import Metrics, means
 from syndata_jax.ensemble.sgd import init as fresh_model
 from syndata_jax.errors import UserError
 from syndata_jax.keys import stream
+from syndata_jax.paradigms.dpsgd import gradient_canaries
 from syndata_jax.paradigms.dpsgd.clipping import Clipped, clipped_sum
+from syndata_jax.paradigms.dpsgd.gradient_canaries import Canaries, Directions
 from syndata_jax.paradigms.dpsgd.options import Options, expected_steps
 from syndata_jax.privacy import SubsampledGaussian
 
@@ -32,6 +34,8 @@ class PrivateState(NamedTuple):
   params: Any  # float32 pytree
   average: Any  # of the parameters, what is released
   optimizer: Any  # state of the optax transformation
+  # Where the options ask for them; they enter no variable that is released.
+  canaries: Canaries | None = None
 
 
 def private_sgd(
@@ -46,14 +50,15 @@ def private_sgd(
 
   Args:
     engine: network and recipe; the network must not mix examples.
-    options: views and averaging.
+    options: views, averaging and gradient canaries.
     mechanism: sampler, noise and divisor, accounted together.
     training_set: of all models; it has entered.
     steps: of an epoch, where it is to be shorter than the data, for a trial.
     method: of `clipping.METHODS`.
 
   Raises:
-    UserError: batch norm, or more steps than the mechanism accounts for.
+    UserError: batch norm, more steps than the mechanism accounts for, or more
+      gradient canaries than the network has parameters.
   """
   recipe, examples = engine.recipe, training_set.size
   if examples != mechanism.num_examples:
@@ -67,9 +72,14 @@ def private_sgd(
   refuse_batch_norm(engine, shape)
   step = _make_step(engine, options, mechanism, rule, method)
 
+  count = options.white_box_canaries
+
   def init(own: Own, pool: Pool) -> PrivateState:
     fresh = fresh_model(own.key, engine.model, rule, shape)
-    return PrivateState(fresh.step, fresh.params, fresh.params, fresh.optimizer)
+    planted = gradient_canaries.toss(own.key, count) if count else None
+    return PrivateState(
+      fresh.step, fresh.params, fresh.params, fresh.optimizer, planted
+    )
 
   def epoch(
     state: PrivateState, own: Own, pool: Pool
@@ -86,6 +96,8 @@ def private_sgd(
     init=init,
     epoch=epoch,
     release=lambda state: {"params": state.average, "batch_stats": {}},
+    shared=_directions(engine, shape, count) if count else None,
+    canaries=(lambda state: tuple(state.canaries)) if count else None,
     identity=engine.identity
     | dataclasses.asdict(options)
     | dataclasses.asdict(mechanism),
@@ -102,6 +114,25 @@ def microbatch_size(options: Options, mechanism: SubsampledGaussian) -> int:
     return min(options.microbatch, mechanism.batch_size())
   most = _VIEWS_AT_ONCE // options.augmentation_multiplicity
   return max(1, min(mechanism.expected_batch // 4, most))
+
+
+def _directions(
+  engine: Engine, shape: tuple[int, ...], count: int
+) -> Directions:
+  """Directions of canaries among the parameters of one model.
+
+  Args:
+    engine: the network.
+    shape: (H, W, C).
+    count: canaries, at least 1.
+  """
+  variables = jax.eval_shape(
+    lambda key: engine.model.init(key, jnp.zeros((1, *shape)), True),
+    jax.random.key(0),
+  )
+  leaves = jax.tree.leaves(variables["params"])
+  size = sum(leaf.size for leaf in leaves)
+  return gradient_canaries.draw_directions(count, size)
 
 
 def refuse_batch_norm(engine: Engine, shape: tuple[int, ...]) -> None:
@@ -172,9 +203,15 @@ def _make_step(
     zeros = jax.tree.map(jnp.zeros_like, state.params), jnp.zeros(2)
     # Padding stands at the end; microbatches of nothing else are left out.
     total, sums = lax.fori_loop(0, -(-drawn // microbatch), add, zeros)
-    update, opt_state = rule.update(
-      mechanism.noisy_mean(key, total), state.optimizer, state.params
-    )
+    planted, directions = state.canaries, pool.shared
+    if planted is not None:
+      total = gradient_canaries.join(mechanism, key, directions, planted, total)
+    noisy_mean = mechanism.noisy_mean(key, total)
+    if planted is not None:
+      planted = gradient_canaries.observe(
+        mechanism, directions, planted, noisy_mean
+      )
+    update, opt_state = rule.update(noisy_mean, state.optimizer, state.params)
     params = optax.apply_updates(state.params, update)
     # Source: De et al., arXiv 2204.13650, section 3.4.
     t = state.step.astype(jnp.float32)
@@ -183,6 +220,7 @@ def _make_step(
     # These means are for the person who audits; they are not released.
     loss, correct = sums / jnp.maximum(drawn, 1)
     metrics = {"loss": loss, "accuracy": correct}
-    return PrivateState(state.step + 1, params, average, opt_state), metrics
+    state = PrivateState(state.step + 1, params, average, opt_state, planted)
+    return state, metrics
 
   return step

@@ -28,6 +28,13 @@ class Options:
       before clipping (De et al., arXiv 2204.13650, section 3.2).
     ema_decay: of the average over parameters that is released; it starts at
       (1 + t) / (10 + t). 0 to release the last parameters.
+    white_box_canaries: gradient canaries of each model, for an audit that sees
+      every noisy sum; 0 for none. Each is one more example: a fair coin of its
+      own includes it, and then it has the sampling rate, clip norm and
+      guarantee of all others, while rate and divisor stay those of the n
+      ordinary examples; their number is public. They are noise to the network,
+      which is then one to audit and not one to release. They test sampling,
+      noise and divisor, not clipping: their gradients have the clip norm.
     microbatch: examples whose gradients are held apart at once on each model;
       0 for a quarter of the expected batch, at most 512 views.
   """
@@ -40,6 +47,7 @@ class Options:
   clip_norm: float = 1.0
   augmentation_multiplicity: int = 8
   ema_decay: float = 0.9999
+  white_box_canaries: int = 0
   microbatch: int = 0
 
   def __post_init__(self) -> None:
@@ -52,7 +60,9 @@ class Options:
       1, augmentation_multiplicity=self.augmentation_multiplicity
     )
     validate.within(0, 1, "[)", ema_decay=self.ema_decay)
-    validate.not_negative(microbatch=self.microbatch)
+    validate.not_negative(
+      microbatch=self.microbatch, white_box_canaries=self.white_box_canaries
+    )
 
 
 @functools.lru_cache
