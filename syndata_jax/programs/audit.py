@@ -4,15 +4,29 @@
     syndata-audit --config=my_config.py --workdir=runs/mine
     syndata-audit --predictions=logits.npz --workdir=runs/elsewhere
 
-The first two train shadow models and attack them, the third attacks what other
-models said: logits, probabilities, losses or scores, as an .npz, a folder of
-.npy files or a .csv (`syndata_jax.attack.intake` says which arrays), for which
-syndata-split draws who trains on what. Started again on the same workdir, a run
-continues where it was stopped. With --dry_run the first compiles, prints what
-each stage will cost, and stops. With --config.audit=one_run it trains one model
-instead.
---list prints the configs that are shipped, and the paradigms, networks and data
-sets that there are.
+The first two train shadow models and attack them, the third attacks what models
+said that were trained elsewhere; syndata-split draws who trains on what.
+Started again on the same workdir, a run continues where it was stopped. With
+--dry_run the first compiles, prints what each stage will cost, and stops. With
+--config.audit=one_run it trains one model instead. --list prints the configs
+that are shipped, and the paradigms, networks and data sets that there are.
+
+--predictions is an .npz, or a folder of .npy files, of `membership`, bool[Q,M]
+for Q examples and M models, and one of these:
+
+    logits, labels           float[Q,M,K] or, with A views, [Q,M,A,K]; int[Q].
+                             Log-probabilities and probabilities do as well;
+                             one output, [Q,M], is for the labels 0 and 1
+    probabilities, labels    the same
+    losses                   float[Q,M] or [Q,M,A]: cross-entropy, in nats
+    confidences              probability of the label
+    scores                   of an attack of your own, high for a member
+
+and, with the prefixes average_ and dummy_, of ordinary examples and of dummies;
+test_accuracy, float[M]; target, the one model to judge. Or it is a .csv with
+the columns example, model, member, and loss, confidence, score, or label and
+one column for each class. Each row needs two members and two non-members; with
+a target two other non-members; a single model must come from fair coins.
 
 The exit code is 3 where a paradigm promises an epsilon that the attack refutes,
 and 2 after a mistake in what was given.
@@ -52,11 +66,8 @@ _DATA_DIR = flags.DEFINE_string(
 _PREDICTIONS = flags.DEFINE_string(
   "predictions",
   None,
-  "Attack these instead of training: an .npz with logits float[Q,M,A,K] or"
-  " [Q,M,K], labels int[Q] and membership bool[Q,M]; or probabilities, losses,"
-  " confidences or scores in place of logits; or a folder of .npy files with"
-  " these names; or a .csv. With M = 1 membership must have been drawn by fair"
-  " coins.",
+  "Attack these instead of training: an .npz, a folder of .npy or a .csv; see"
+  " above.",
 )
 _TARGET = flags.DEFINE_string(
   "target",
