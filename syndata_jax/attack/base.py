@@ -21,7 +21,7 @@ _LOWEST = -700.0
 def base(
   scores: np.ndarray, membership: np.ndarray, target: int | None = None
 ) -> np.ndarray:
-  """log p minus log of the references' mean p, mean over views.
+  """Log p minus log of the references' mean p, mean over views.
 
   Args:
     scores: real[Q, M, A], the logit score log(p / (1 - p)), whose sigmoid is
@@ -44,7 +44,7 @@ def base(
 def log_ratio(
   scores: np.ndarray, membership: np.ndarray, target: int | None
 ) -> np.ndarray:
-  """log of p over the references' mean p, f64[Q, J, A]; see `base`."""
+  """Log of p over the references' mean p, f64[Q, J, A]; see `base`."""
   scores, membership = design.checked(scores, membership, target)
   design.check_references(membership, target, 1, 1)
   logs = log_sigmoid(scores)
@@ -55,14 +55,14 @@ def log_ratio(
 
 
 def log_sigmoid(scores: np.ndarray) -> np.ndarray:
-  """log of p = 1 / (1 + exp(-score)), which never underflows."""
+  """Log of p = 1 / (1 + exp(-score)), which never underflows."""
   return np.minimum(scores, 0) - np.log1p(np.exp(-np.abs(scores)))
 
 
 def log_mean(
   logs: np.ndarray, chosen: np.ndarray, target: int | None
 ) -> np.ndarray:
-  """log of the mean likelihood of each judged model's chosen references.
+  """Log of the mean likelihood of each judged model's chosen references.
 
   Args:
     logs: f64[Q, M, A], log-likelihoods.
