@@ -10,7 +10,6 @@ then are one fewer among the references.
 """
 
 import numpy as np
-from scipy import special
 
 from syndata_jax.attack import design
 
@@ -79,7 +78,7 @@ def log_mean(
   largest = logs.max(
     axis=1, keepdims=True, where=chosen[:, :, None], initial=-np.inf
   )
-  weights = np.exp(np.maximum(logs - largest, _LOWEST)) * chosen[:, :, None]
+  weights = np.exp(np.clip(logs - largest, _LOWEST, 0)) * chosen[:, :, None]
   total = others @ weights
   size = (chosen @ others.T)[:, :, None]
   return np.log(total / size) + largest

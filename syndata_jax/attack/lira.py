@@ -53,8 +53,9 @@ def lira(
 
   The centres are those of (i, a) throughout, and IN and OUT have spreads of
   their own. `global` is the spread of the raw scores, so differences between
-  examples widen it. `shrunk` fits a prior to all examples of a side: close to `global` where references are few and examples alike, and
-  to `per_example` where references are many or examples differ.
+  examples widen it. `shrunk` fits a prior to all examples of a side: close to
+  `global` where references are few and examples alike, to `per_example` where
+  references are many and examples differ.
 
   Args:
     scores: real[Q, M, A]; high means member, see `scores.py`.
@@ -70,8 +71,8 @@ def lira(
 
   Raises:
     ValueError: shapes that do not match, scores that are not finite, a target
-      out of range, too few members or non-members, no example with two of a
-      side to learn a spread from, or an unknown `variance`.
+      out of range, too few members or non-members, no row with two references
+      of a side to learn a spread from, or an unknown `variance`.
   """
   validate.one_of(get_args(Variance), variance=variance)
   scores, membership = design.checked(scores, membership, target)
