@@ -10,7 +10,6 @@ then are one fewer among the references.
 """
 
 import numpy as np
-from scipy import special
 
 from syndata_jax.attack import design
 
@@ -21,7 +20,7 @@ _LOWEST = -700.0
 def base(
   scores: np.ndarray, membership: np.ndarray, target: int | None = None
 ) -> np.ndarray:
-  """log p minus log of the references' mean p, mean over views.
+  """Log p minus log of the references' mean p, mean over views.
 
   Args:
     scores: real[Q, M, A], the logit score log(p / (1 - p)), whose sigmoid is
@@ -44,7 +43,7 @@ def base(
 def log_ratio(
   scores: np.ndarray, membership: np.ndarray, target: int | None
 ) -> np.ndarray:
-  """log of p over the references' mean p, f64[Q, J, A]; see `base`."""
+  """Log of p over the references' mean p, f64[Q, J, A]; see `base`."""
   scores, membership = design.checked(scores, membership, target)
   design.check_references(membership, target, 1, 1)
   logs = log_sigmoid(scores)
@@ -55,14 +54,14 @@ def log_ratio(
 
 
 def log_sigmoid(scores: np.ndarray) -> np.ndarray:
-  """log of p = 1 / (1 + exp(-score)), which never underflows."""
+  """Log of p = 1 / (1 + exp(-score)), which never underflows."""
   return np.minimum(scores, 0) - np.log1p(np.exp(-np.abs(scores)))
 
 
 def log_mean(
   logs: np.ndarray, chosen: np.ndarray, target: int | None
 ) -> np.ndarray:
-  """log of the mean likelihood of each judged model's chosen references.
+  """Log of the mean likelihood of each judged model's chosen references.
 
   Args:
     logs: f64[Q, M, A], log-likelihoods.
@@ -79,7 +78,7 @@ def log_mean(
   largest = logs.max(
     axis=1, keepdims=True, where=chosen[:, :, None], initial=-np.inf
   )
-  weights = np.exp(np.maximum(logs - largest, _LOWEST)) * chosen[:, :, None]
+  weights = np.exp(np.clip(logs - largest, _LOWEST, 0)) * chosen[:, :, None]
   total = others @ weights
   size = (chosen @ others.T)[:, :, None]
   return np.log(total / size) + largest

@@ -15,6 +15,7 @@ import numpy as np
 
 from syndata_jax import validate
 from syndata_jax.attack import design, moments, shrinkage
+from syndata_jax.attack.shrinkage import Prior
 
 Variance = Literal["shrunk", "per_example", "global"]
 
@@ -52,9 +53,9 @@ def lira(
 
   The centres are those of (i, a) throughout, and IN and OUT have spreads of
   their own. `global` is the spread of the raw scores, so differences between
-  examples widen it. `shrunk` fits a prior to the examples of each model, side
-  and view: close to `global` where references are few and examples alike, and
-  to `per_example` where references are many or examples differ.
+  examples widen it. `shrunk` fits a prior to all examples of a side: close to
+  `global` where references are few and examples alike, to `per_example` where
+  references are many and examples differ.
 
   Args:
     scores: real[Q, M, A]; high means member, see `scores.py`.
@@ -70,8 +71,8 @@ def lira(
 
   Raises:
     ValueError: shapes that do not match, scores that are not finite, a target
-      out of range, too few members or non-members, no example with two of a
-      side to learn a spread from, or an unknown `variance`.
+      out of range, too few members or non-members, no row with two references
+      of a side to learn a spread from, or an unknown `variance`.
   """
   validate.one_of(get_args(Variance), variance=variance)
   scores, membership = design.checked(scores, membership, target)
@@ -127,7 +128,7 @@ class _Density(NamedTuple):
   degrees: np.ndarray  # f64[J or 1, A or 1, Q or 1] of Student; inf: Gaussian
 
   def log(self) -> np.ndarray:
-    """log of the density times the square root of 2 pi, f64[J, A, Q]."""
+    """Log of the density times the square root of 2 pi, f64[J, A, Q]."""
     deviance = shrinkage.student_deviance(
       self.gap**2 / self.scale, self.degrees
     )
@@ -164,26 +165,55 @@ def _density(
   spread = squares / np.maximum(size - 1, 1)[:, None]
   if variance == "per_example":
     return _Density(gap, spread + _VARIANCE_FLOOR, infinite)
-  prior = shrinkage.fit_prior(spread, size[:, None] - 1)
-  if np.isnan(prior.variance).any():
-    raise ValueError(
-      "membership has a model for which no example has 2 references of a side: "
-      "no spread to learn from"
-    )
+  # Sizes that tell nothing of who is judged, see `_sizes`.
   left = _sizes(chosen)
-  spread, degrees = shrinkage.posterior(spread, np.maximum(left - 1, 0), prior)
-  return _Density(gap, spread * (1 + 1 / left) + _VARIANCE_FLOOR, degrees)
+  spread, degrees = shrinkage.posterior(
+    spread, left - 1, _prior(scores, chosen, target)
+  )
+  widened = spread * (1 + 1 / left.mean())
+  return _Density(gap, widened + _VARIANCE_FLOOR, degrees)
+
+
+def _prior(scores: np.ndarray, chosen: np.ndarray, target: int | None) -> Prior:
+  """The prior of one side, of all views: each of its scores by the others.
+
+  Without a target all the models of the side take part, the judged one among
+  them: two numbers that all examples and models share tell nothing of one
+  coin. A target takes no part.
+  """
+  if target is not None:
+    scores = np.delete(scores, target, axis=1)
+    chosen = np.delete(chosen, target, axis=1)
+  rows = chosen.sum(axis=1) > 1
+  if not rows.any():
+    raise ValueError(
+      "membership has no row with 2 references of a side: no spread to learn "
+      "from"
+    )
+  scores, chosen = scores[rows], chosen[rows]
+  gap, squares = _fits(scores, chosen, None)
+  # Of each score: the others of its side, and their degrees of freedom.
+  others = np.broadcast_to(chosen.sum(axis=1) - 1.0, gap.shape)
+  left_out = np.broadcast_to(chosen.T[:, None], gap.shape)
+  others, squares = others[left_out], squares[left_out]
+  return shrinkage.fit_prior(
+    gap[left_out] ** 2 / (1 + 1 / others),
+    squares / np.maximum(others - 1, 1),
+    others - 1,
+  )
 
 
 def _sizes(chosen: np.ndarray) -> np.ndarray:
-  """f64[Q], how many references each row counts on, whoever is judged.
+  """f64[Q], how many references a row counts on, whoever is judged.
 
   The references of a side are one fewer where the judged model is of that
-  side. In a row with a fixed number of members, such as half, sizes and
-  degrees of freedom that followed them would tell which side that is: under
-  no leakage at all outlying scores of members would rank above those of
-  non-members. So both cases count on the smaller number. Centres and variances
-  are of all the references there are.
+  side. In a row with a fixed number of members, such as half, degrees of
+  freedom that followed them would tell which side that is: under no leakage at
+  all outlying scores of members would rank above those of non-members. So both
+  cases count on the smaller number. Where rows differ in their number of
+  members, the factor 1 + 1/n would prefer examples with many of them; it takes
+  the mean over rows. Centres and variances are of all the references there
+  are.
   """
   return np.maximum(chosen.sum(axis=1) - 1.0, 1.0)
 
