@@ -55,9 +55,9 @@ def attack(
     names the variant to quote, and `epsilon_bound` holds the `EpsilonBound` of
     the canaries; `white_box_bound`, if the file has gradient canaries, their
     `WhiteBoxBound`; `selection`, where models left out some of their own
-    canaries, is that of `selection.py`. `canaries` and, if the file has them, `average`
-    and `dummies` hold the sizes of the population, `smallest_fpr` (one false
-    positive), `chance` (the mean TPR of scores that hold nothing), `attacks` (a
+    canaries, is that of `selection.py`. `canaries` and, if the file has them,
+    `average` and `dummies` hold the sizes of the population, `smallest_fpr` (one
+    false positive), `chance` (the mean TPR of scores that hold nothing), `attacks` (a
     record per variant, the headline first), and `corrected`: at each FPR the
     attack whose lower end is the highest, when all of them are corrected for
     their number. `others`, if the file has other networks, holds for each the

@@ -117,10 +117,10 @@ def _null_leaks(dummies: Mapping[str, Any]) -> str | None:
   if tpr["low"] <= chance:
     return None
   return (
-    f"of the dummy canaries, on which no model was trained, the attack "
+    "of the dummy canaries, on which no model was trained, the attack "
     f"recognises {percent(tpr['value'])} at {level(fpr)} FPR, where guessing "
-    f"gives {percent(chance)}: something in the audit is at fault, do not trust "
-    "its numbers."
+    f"gives {percent(chance)}: something in the audit is at fault, do not "
+    "trust its numbers."
   )
 
 

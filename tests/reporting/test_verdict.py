@@ -7,7 +7,9 @@ import pytest
 from syndata_jax.reporting.verdict import notes, verdict
 
 _LEVELS = ("0.001", "0.002", "0.005", "0.01", "0.02", "0.05")
-_CHANCE = dict(zip(_LEVELS, (0.00125, 0.0022, 0.0053, 0.0103, 0.0203, 0.0503)))
+_CHANCE = dict(
+  zip(_LEVELS, (0.00125, 0.0022, 0.0053, 0.0103, 0.0203, 0.0503), strict=True)
+)
 
 
 def _record(attack, variance, value, low):
