@@ -56,14 +56,14 @@ def attack(
     the canaries; `white_box_bound`, if the file has gradient canaries, their
     `WhiteBoxBound`; `selection`, where models left out some of their own
     canaries, is that of `selection.py`. `canaries` and, if the file has them,
-    `average` and `dummies` hold the sizes of the population, `smallest_fpr` (one
-    false positive), `chance` (the mean TPR of scores that hold nothing), `attacks` (a
-    record per variant, the headline first), and `corrected`: at each FPR the
-    attack whose lower end is the highest, when all of them are corrected for
-    their number. `others`, if the file has other networks, holds for each the
-    record of the headline on the canaries, under its name. Every figure is
-    `{"value", "low", "high"}`, a fraction; those by FPR have it as text for a
-    key.
+    `average` and `dummies` hold the sizes of the population, `smallest_fpr`
+    (one false positive), `chance` (the mean TPR of scores that hold nothing),
+    `attacks` (a record per variant, the headline first), and `corrected`: at
+    each FPR the attack whose lower end is the highest, when all of them are
+    corrected for their number. `others`, if the file has other networks, holds
+    for each the record of the headline on the canaries, under its name. Every
+    figure is `{"value", "low", "high"}`, a fraction; those by FPR have it as
+    text for a key.
 
   Raises:
     ValueError: predictions that `load_predictions` would have refused, or too

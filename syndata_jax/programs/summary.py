@@ -91,8 +91,8 @@ def told_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     config: the contents of `config.json`.
 
   Returns:
-    By name, in the order of the config, the seed and `_TOLD` first; an option of
-    a network as `model_options.width`.
+    By name, in the order of the config, the seed and `_TOLD` first; an option
+    of a network as `model_options.width`.
   """
   usual = json.loads(json.dumps(defaults(config["paradigm"]).to_dict()))
   usual["precision"] = Performance.precision

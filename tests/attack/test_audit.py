@@ -6,23 +6,27 @@ import time
 import numpy as np
 import pytest
 
+from syndata_jax import keys
 from syndata_jax.attack import (
   FPR_LEVELS,
   EpsilonBound,
   OtherNetwork,
   PredictionFile,
   Predictions,
+  Variant,
   attack,
   auc,
   balanced_accuracy,
+  bootstrap,
   epsilon_lower_bound,
   headline_scores,
   hinge_score,
-  lira,
-  logit_score,
-  shuffled,
+  roc,
   tpr_at_fpr,
+  variant_scores,
 )
+from syndata_jax.attack.intervals import resample
+from syndata_jax.attack.variants import variants
 
 
 def _predictions(seed, shape, gap=0.0):
@@ -41,7 +45,9 @@ def _predictions(seed, shape, gap=0.0):
 
 def _file(seed=0, views=3, gap=2.0):
   canaries = _predictions(seed, (20, 8, views, 4), gap)
-  return PredictionFile(canaries, _predictions(seed + 1, (12, 8, views, 4)))
+  average = _predictions(seed + 1, (12, 8, views, 4))
+  dummies = _predictions(seed + 2, (16, 8, views, 4))
+  return PredictionFile(canaries, average, dummies=dummies)
 
 
 def _variants(population):
@@ -53,42 +59,49 @@ def _variants(population):
 
 def test_the_record():
   result = attack(_file(), replicates=20)
-  headline = dict(attack="lira", score="hinge", variance="per_example", views=3)
+  headline = dict(attack="lira", score="hinge", variance="shrunk", views=3)
   assert list(result) == [
     "audit",
     "headline",
     "epsilon_bound",
     "canaries",
     "average",
+    "dummies",
   ]
   assert result["audit"] == "shadow_models"
   assert result["headline"] == headline
-  for name, examples in (("canaries", 20), ("average", 12)):
+  levels = [str(fpr) for fpr in FPR_LEVELS]
+  for name, examples in (("canaries", 20), ("average", 12), ("dummies", 16)):
     population = dict(result[name])
-    attacks, control = population.pop("attacks"), population.pop("shuffled")
+    attacks, best = population.pop("attacks"), population.pop("corrected")
+    count = examples * 4
     assert population == {
       "examples": examples,
       "models": 8,
       "views": 3,
-      "members": examples * 4,
-      "nonmembers": examples * 4,
-      "smallest_fpr": 1 / (examples * 4),
+      "members": count,
+      "nonmembers": count,
+      "smallest_fpr": 1 / count,
+      "chance": {key: roc.chance(float(key), count) for key in levels},
     }
-    for record in (*attacks, control):
+    for record in attacks:
       assert list(record) == [
         *headline,
         "tpr_at_fpr",
         "auc",
         "balanced_accuracy",
       ]
-      assert list(record["tpr_at_fpr"]) == [str(f) for f in FPR_LEVELS]
+      assert list(record["tpr_at_fpr"]) == levels
       figures = [*record["tpr_at_fpr"].values(), record["auc"]]
       for figure in (*figures, record["balanced_accuracy"]):
         assert list(figure) == ["value", "low", "high"]
-        assert 0 <= figure["low"] <= figure["high"] <= 1
-        assert 0 <= figure["value"] <= 1
+        assert 0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1
     assert headline.items() <= attacks[0].items()
-    assert headline.items() <= control.items()
+    assert list(best) == levels
+    for key, each in best.items():
+      shown = attacks[each["attack"]]["tpr_at_fpr"][key]
+      assert each["value"] == shown["value"]
+      assert each["low"] <= shown["low"]
   assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
@@ -96,36 +109,66 @@ def test_the_record():
 def test_runs_every_variant_once_and_the_headline_first(views):
   result = attack(_file(views=views), replicates=2)
   expected = {
-    ("lira", score, variance, count)
+    ("lira", score, variance, views)
     for score in ("hinge", "logit")
-    for variance in ("per_example", "global")
-    for count in {1, views}
-  } | {("threshold", score, None, 1) for score in ("hinge", "logit")}
+    for variance in ("shrunk", "per_example", "global")
+  }
+  expected |= {("lira", score, "shrunk", 1) for score in ("hinge", "logit")}
+  expected |= {(name, "logit", None, views) for name in ("rmia", "base")}
+  expected |= {("threshold", score, None, 1) for score in ("hinge", "logit")}
   listed = _variants(result["canaries"])
   assert len(listed) == len(expected)
   assert set(listed) == expected
-  assert listed[0] == ("lira", "hinge", "per_example", views)
+  assert listed[0] == ("lira", "hinge", "shrunk", views)
 
 
-def test_without_an_average_case_there_is_no_average():
+def test_without_an_average_case_or_dummies_there_are_none():
   file = _file()
-  alone = attack(file._replace(average=None), replicates=20)
+  alone = attack(file._replace(average=None, dummies=None), replicates=20)
   assert list(alone) == ["audit", "headline", "epsilon_bound", "canaries"]
   # And the canaries' figures do not depend on what else is in the file.
   assert alone["canaries"] == attack(file, replicates=20)["canaries"]
 
 
+@pytest.mark.parametrize("target", [0, 5])
+def test_a_target_is_judged_alone(target):
+  """By figures of its column, and no other model's."""
+  file = _file(gap=9.0)._replace(target=target)
+  result = attack(file, replicates=20)
+  assert result["audit"] == "target"
+  canaries = result["canaries"]
+  members = int(file.canaries.membership[:, target].sum())
+  assert canaries["members"] + canaries["nonmembers"] == 20
+  assert canaries["members"] == members
+  scores = headline_scores(file.canaries, target)[:, 0]
+  inside = file.canaries.membership[:, target]
+  assert canaries["attacks"][0]["auc"]["value"] == auc(scores, inside)
+  assert canaries["attacks"][0]["auc"]["value"] > 0.9
+
+
+def test_the_best_of_several_is_corrected_for_their_number():
+  """The same intervals as a row alone, at 1 - 0.05 / rows."""
+  file = _file(gap=1.0)
+  result = attack(file, seed=1, replicates=60)["canaries"]
+  rows = variants(file.canaries)
+  generator = keys.generator(1, "attack/canaries/bootstrap")
+  draws = bootstrap.draw(20, 8, 60, generator)
+  lows = []
+  for row in rows:
+    scores = variant_scores(file.canaries, row)
+    judged = resample(scores, file.canaries.membership, draws)
+    lows.append(judged.interval(1 - 0.05 / len(rows))[0])
+  for level, best in enumerate(result["corrected"].values()):
+    assert best["low"] == max(low[level] for low in lows)
+    assert lows[best["attack"]][level] == best["low"]
+
+
 def test_the_figures_are_those_of_the_parts():
   canaries = _file().canaries
-  labels = canaries.labels[:, None, None]
+  member = canaries.membership
   for record in attack(_file(), replicates=2)["canaries"]["attacks"]:
-    score = {"hinge": hinge_score, "logit": logit_score}[record["score"]]
-    scores = score(canaries.logits, labels)[:, :, : record["views"]]
-    if record["attack"] == "lira":
-      scores = lira(scores, canaries.membership, record["variance"])
-    else:
-      scores = scores[:, :, 0]
-    member = canaries.membership
+    variant = Variant(*(record[name] for name in Variant._fields))
+    scores = variant_scores(canaries, variant)
     assert record["auc"]["value"] == auc(scores, member)
     best = balanced_accuracy(scores, member)
     assert record["balanced_accuracy"]["value"] == best
@@ -133,29 +176,15 @@ def test_the_figures_are_those_of_the_parts():
       assert figure["value"] == tpr_at_fpr(scores, member, float(level))
 
 
-def test_the_epsilon_bound_is_that_of_the_headline_on_the_canaries():
+def test_the_epsilon_bound_is_that_of_scores_that_know_no_coins():
   canaries = _file(gap=9.0).canaries
-  scores = headline_scores(canaries)
+  scores = hinge_score(canaries.logits, canaries.labels[:, None, None])
   for delta in (1e-5, 1e-4):
     expected = epsilon_lower_bound(scores, canaries.membership, delta)
     assert expected.epsilon > 1
     record = attack(_file(gap=9.0), replicates=2, delta=delta)["epsilon_bound"]
     assert EpsilonBound(**record) == expected
   assert attack(_file(), replicates=2)["epsilon_bound"]["delta"] == 1e-5
-
-
-def test_headline_scores_and_control_are_those_of_the_record():
-  file = _file()
-  result = attack(file, seed=3, replicates=2)
-  for name in ("canaries", "average"):
-    predictions = getattr(file, name)
-    control = shuffled(predictions, 3, name)
-    for record, used in (
-      (result[name]["attacks"][0], predictions),
-      (result[name]["shuffled"], control),
-    ):
-      figure = auc(headline_scores(used), used.membership)
-      assert record["auc"]["value"] == figure
 
 
 @pytest.mark.parametrize("models", [8, 1])
@@ -196,7 +225,6 @@ def test_is_deterministic_and_leaves_its_input_alone():
   for array, copy in zip(file.canaries, before, strict=True):
     np.testing.assert_array_equal(array, copy)
   other = attack(file, seed=2, replicates=20)
-  assert other["canaries"]["shuffled"] != first["canaries"]["shuffled"]
   for one, two in zip(
     first["canaries"]["attacks"], other["canaries"]["attacks"], strict=True
   ):
@@ -204,38 +232,26 @@ def test_is_deterministic_and_leaves_its_input_alone():
     assert one["auc"] != two["auc"]
 
 
-def test_the_control_shuffles_each_row_by_itself():
-  predictions = _predictions(0, (500, 32, 1, 2))
-  control = shuffled(predictions, 0, "canaries")
-  membership = control.membership
-  np.testing.assert_array_equal(
-    membership.sum(axis=1), predictions.membership.sum(axis=1)
-  )
-  assert abs((membership == predictions.membership).mean() - 0.5) < 0.02
-  # Complementary rows do not stay complementary.
-  assert abs((membership[::2] == membership[1::2]).mean() - 0.5) < 0.02
-  assert control.logits is predictions.logits
-  average = shuffled(predictions, 0, "average").membership
-  assert abs((membership == average).mean() - 0.5) < 0.02
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_nothing_is_found_where_there_is_nothing(seed):
   file = PredictionFile(_predictions(seed, (500, 32, 1, 3)))
   for record in attack(file, seed, replicates=2)["canaries"]["attacks"]:
-    if record["attack"] == "lira" and record["score"] == "hinge":
-      assert 0.0002 <= record["tpr_at_fpr"]["0.001"]["value"] <= 0.003
-      assert 0.48 <= record["auc"]["value"] <= 0.51
+    assert 0.0001 <= record["tpr_at_fpr"]["0.001"]["value"] <= 0.003
+    assert 0.47 <= record["auc"]["value"] <= 0.52
 
 
-def test_leakage_is_found_beside_a_control_at_chance():
-  file = PredictionFile(_predictions(0, (500, 32, 2, 10), gap=8.0))
-  result = attack(file, replicates=50)["canaries"]
-  headline, control = result["attacks"][0], result["shuffled"]
+def test_leakage_is_found_beside_a_null_at_chance():
+  file = PredictionFile(
+    _predictions(0, (500, 32, 2, 10), gap=8.0),
+    dummies=_predictions(1, (500, 32, 2, 10)),
+  )
+  result = attack(file, replicates=50)
+  headline = result["canaries"]["attacks"][0]
+  null = result["dummies"]["attacks"][0]
   assert headline["tpr_at_fpr"]["0.001"]["low"] > 0.9
   assert headline["auc"]["low"] > 0.99
-  assert control["tpr_at_fpr"]["0.001"]["value"] <= 0.003
-  assert 0.47 <= control["auc"]["value"] <= 0.51
+  assert null["tpr_at_fpr"]["0.001"]["value"] <= 0.003
+  assert 0.47 <= null["auc"]["value"] <= 0.51
 
 
 def test_calibration_beats_the_threshold_where_examples_differ():
@@ -247,7 +263,7 @@ def test_calibration_beats_the_threshold_where_examples_differ():
   figures = {
     record["attack"]: record["auc"]["value"]
     for record in records["attacks"]
-    if record["variance"] != "global" and record["score"] == "hinge"
+    if record["variance"] in ("shrunk", None) and record["score"] == "hinge"
   }
   assert figures["threshold"] < 0.65
   assert figures["lira"] > 0.9
