@@ -4,9 +4,10 @@ Source: Zarifzadeh, Liu and Shokri, "Low-Cost High-Power Membership Inference
 Attacks" (2024, arXiv 2312.03262), algorithm 1, with gamma = 1, the other
 audited examples as the population z, and p from a softmax at temperature 1.
 
-With gamma = 1 the score of an example is its rank within its model: it takes
-Q - 1 values and two views, models or examples may share one. Figures handle
-such ties exactly, see `roc`.
+With gamma = 1 the score of an example is its rank within its model, so of one
+view it takes Q values and one example of each model shares the highest. A false
+positive rate below 1/Q is reached only where nearly all of these are members.
+Figures handle the ties exactly, see `roc`.
 """
 
 import numpy as np

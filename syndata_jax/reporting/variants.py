@@ -19,7 +19,7 @@ _ATTACKS = {
   "lira_offline": "LiRA offline",
   "rmia_offline": "RMIA offline",
 }
-_VARIANCES = {"per_example": "per example", "global": "pooled"}
+_VARIANCES = {"per_example": "per example"}
 
 # Columns above this importance are never left out.
 _INDISPENSABLE = 8

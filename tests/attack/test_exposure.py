@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from syndata_jax import attack
 from syndata_jax.attack import Predictions, exposure
@@ -57,6 +58,11 @@ def test_every_column_against_a_loop():
       np.mean([h for h, m in zip(hinges, members, strict=True) if not m])
     )
     assert result.recognised[place] == strict[row].sum() / members.sum()
+    interval = stats.binomtest(
+      int(strict[row].sum()), int(members.sum())
+    ).proportion_ci(0.95, "exact")
+    assert result.recognised_low[place] == pytest.approx(interval.low)
+    assert result.recognised_high[place] == pytest.approx(interval.high)
     assert result.recognised_at_1_percent[place] == (
       lenient[row].sum() / members.sum()
     )
@@ -99,7 +105,25 @@ def test_of_a_single_model_half_is_not_known():
   assert known.tolist() == sorted(known.tolist(), reverse=True)
   np.testing.assert_array_equal(result.recognised[known], 1.0)
   assert np.isnan(result.recognised[~known]).all()
+  assert np.isnan(result.recognised_low[~known]).all()
+  assert np.isnan(result.recognised_high[~known]).all()
+  np.testing.assert_allclose(result.recognised_low[known], 0.025)
+  np.testing.assert_array_equal(result.recognised_high[known], 1.0)
   assert np.isnan(result.score_out[known]).all()
   assert np.isnan(result.score_in[~known]).all()
   assert np.isfinite(result.score_in[known]).all()
   np.testing.assert_array_equal(result.models_in, known.astype(int))
+
+
+def test_of_a_target_references_tell_the_mean_scores():
+  whole = predictions(leak=6.0)
+  result = exposure(whole, target=4)
+  members = whole.membership[result.row]
+  np.testing.assert_array_equal(result.models_in, members[:, 4].astype(int))
+  np.testing.assert_array_equal(result.models_out, 1 - result.models_in)
+  assert np.isnan(result.recognised[~members[:, 4]]).all()
+  assert np.isfinite(result.score_in).all()
+  assert np.isfinite(result.score_out).all()
+  judged = attack.headline_scores(whole, 4)
+  rate = attack.tpr_at_fpr(judged, whole.membership[:, 4:5], 0.01)
+  assert np.nanmean(result.recognised_at_1_percent) == pytest.approx(rate)

@@ -31,14 +31,16 @@ def _left_out(scores, membership):
   return np.array(rows).T
 
 
-def _prior(scores, membership, target):
+def _prior(scores, membership, variance, target):
+  if variance != "shrunk":
+    return None
   if target is not None:
     scores = np.delete(scores, target, axis=1)
     membership = np.delete(membership, target, axis=1)
   return fit_prior(*_left_out(scores, membership))
 
 
-def _densities(scores, chosen, variance, example, model, target):
+def _densities(scores, chosen, variance, example, model, prior):
   """One frozen SciPy distribution for each view."""
   others = np.arange(chosen.shape[1]) != model
   side = chosen[example] & others
@@ -49,7 +51,7 @@ def _densities(scores, chosen, variance, example, model, target):
     return norm(centre, std + 1e-30)
   if variance == "per_example":
     return norm(centre, of_side.std(axis=0, ddof=1) + 1e-30)
-  d0, s0 = _prior(scores, chosen, target)
+  d0, s0 = prior
   counted = np.maximum(chosen.sum(axis=1) - 1, 1)
   d, n = counted[example] - 1, counted.mean()
   if d == 0 or np.isinf(d0):
@@ -64,12 +66,16 @@ def _reference(scores, membership, variance, target=None):
   """The definition, one target model and one example at a time."""
   examples, models, _ = scores.shape
   judged = range(models) if target is None else [target]
+  sides = [
+    (side, _prior(scores, side, variance, target))
+    for side in (membership, ~membership)
+  ]
   result = np.empty((examples, len(judged)))
   for column, model in enumerate(judged):
     for example in range(examples):
       inside, outside = (
-        _densities(scores, side, variance, example, model, target)
-        for side in (membership, ~membership)
+        _densities(scores, side, variance, example, model, prior)
+        for side, prior in sides
       )
       score = scores[example, model]
       ratio = inside.logpdf(score) - outside.logpdf(score)
@@ -183,10 +189,11 @@ def test_offline_equals_the_double_loop(variance, target):
   membership = unbalanced(rng, 15, 9)
   scores = _scores(rng, membership)
   judged = range(9) if target is None else [target]
+  prior = _prior(scores, ~membership, variance, target)
   expected = np.empty((15, len(judged)))
   for column, model in enumerate(judged):
     for example in range(15):
-      out = _densities(scores, ~membership, variance, example, model, target)
+      out = _densities(scores, ~membership, variance, example, model, prior)
       tails = out.sf(scores[example, model])
       expected[example, column] = norm.isf(tails).mean()
   result = offline_lira(scores, membership, variance, target)
