@@ -147,7 +147,11 @@ def test_average_pool_drops_the_odd_row():
     ("convnet", {"depth": -1}, "^depth=-1: must be a whole number"),
     ("convnet", {"depth": 1.5}, "^depth=1.5: must be a whole number"),
     ("convnet", {"width": 0}, "^width=0: must be a whole number of at least 1"),
-    ("resnet18", {"width": 0}, "^width=0: must be a whole number of at least 1"),
+    (
+      "resnet18",
+      {"width": 0},
+      "^width=0: must be a whole number of at least 1",
+    ),
     ("resnet18", {"width": 2.0}, "^width=2.0: must be a whole number"),
     ("wide_resnet", {"width": -2}, "^width=-2: must be a whole number of at"),
     ("wide_resnet", {"depth": 4}, "^depth=4: must be a whole number of at"),

@@ -111,9 +111,7 @@ def make(setup: Setup, operations: tuple[str, ...] = ()) -> Step:
 
     classes = jnp.arange(setup.num_classes)
     by_class = images.reshape(-1, per_class, *images.shape[1:])
-    distances, gradients = lax.map(
-      compare, (keys, *batch, by_class, classes)
-    )
+    distances, gradients = lax.map(compare, (keys, *batch, by_class, classes))
     update = along_images(state.synthetic, gradients.reshape(images.shape))
     return descend(optimizer, state, update), distances.sum()
 
