@@ -11,7 +11,13 @@ from syndata_jax import models, paradigms
 from syndata_jax.data.training_set import TrainingSet
 from syndata_jax.ensemble import sgd
 from syndata_jax.errors import UserError
-from syndata_jax.paradigms import Paradigm, coreset, dpsgd, private_data
+from syndata_jax.paradigms import (
+  Paradigm,
+  coreset,
+  distillation,
+  dpsgd,
+  private_data,
+)
 
 M = 2
 
@@ -46,6 +52,18 @@ def own_rows(private):
       "coreset",
       coreset.Options(
         method="margin", fraction=0.5, selection_epochs=1, selection_networks=1
+      ),
+    ),
+    (
+      # Classes of few images, of different size in every model.
+      "distillation",
+      distillation.Options(
+        method="dm",
+        images_per_class=2,
+        initialisation="noise",
+        iterations=2,
+        augmentation="crop",
+        distill_model_options={"width": 2, "depth": 1},
       ),
     ),
     (

@@ -277,11 +277,12 @@ def make_task(setup: Setup, plan: Plan, length: int) -> task.Task:
   if methods.find(plan.method).follows_experts:
     shape = (2, num_models, length, num_parameters(setup))
     segments = Segment(*(draw.normal(size=shape) * 0.05).astype(np.float32))
+  rows, counts = private_batches.by_class(data, setup.real_batch)
   rounds = Rounds(
     number=1,
     init=make_init(setup),
     program=make_round(setup, length),
-    own=Shadow(root, *private_batches.by_class(data), None, begin),
+    own=Shadow(root, rows, counts, None, begin),
     shared=Pool(data.images, data.labels),
     feed=lambda number: segments,
   )

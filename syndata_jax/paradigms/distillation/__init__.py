@@ -121,14 +121,12 @@ def _setup(engine: Engine, options: Options, private: Private) -> Setup:
   check(private, options, outside)
   if not options.follows_experts:
     private_batches.check(options.method, private)
-  smallest = int(private_batches.class_counts(private).min())
   return Setup(
     options,
     make_network(options, private.images.shape[1:], private.num_classes),
     engine,
     private.num_classes,
-    # The same for all models and classes, so that nothing is ragged.
-    max(1, min(options.real_batch, smallest)),
+    private_batches.places(options.real_batch, private),
     outside,
   )
 

@@ -67,12 +67,21 @@ def make(setup: Setup, operations: tuple[str, ...] = ()) -> Step:
   optimizer = rule(options, soft=False)
   per_class = options.images_per_class
 
-  def gradient(params: Any, images: jax.Array, labels: jax.Array) -> Any:
-    return jax.grad(
-      lambda p: answers(network.logits(p, images), labels).loss.mean()
-    )(params)
+  def losses(params: Any, images: jax.Array, labels: jax.Array) -> jax.Array:
+    return answers(network.logits(params, images), labels).loss
 
-  def of_class(params: Any, images: jax.Array, label: jax.Array) -> Any:
+  @jax.grad
+  def gradient(params: Any, images: jax.Array, labels: jax.Array) -> Any:
+    return losses(params, images, labels).mean()
+
+  @jax.grad
+  def of_private(
+    params: Any, images: jax.Array, label: jax.Array, counted: jax.Array
+  ) -> Any:
+    labels = jnp.full(images.shape[:1], label)
+    return private_batches.mean(losses(params, images, labels), counted)
+
+  def of_synthetic(params: Any, images: jax.Array, label: jax.Array) -> Any:
     return gradient(params, images, jnp.full(images.shape[:1], label))
 
   def match(
@@ -90,18 +99,21 @@ def make(setup: Setup, operations: tuple[str, ...] = ()) -> Step:
     def compare(
       one_class: tuple[jax.Array, ...],
     ) -> tuple[jax.Array, jax.Array]:
-      class_key, private, synthetic, label = one_class
+      class_key, private, counted, synthetic, label = one_class
       view = lambda x: augment(class_key, x, operations, True)
-      wanted = lax.stop_gradient(of_class(params, view(private), label))
+      wanted = of_private(params, view(private), label, counted)
+      wanted = lax.stop_gradient(wanted)
       return jax.value_and_grad(
-        lambda x: gradient_distance(wanted, of_class(params, view(x), label))
+        lambda x: gradient_distance(
+          wanted, of_synthetic(params, view(x), label)
+        )
       )(synthetic)
 
     classes = jnp.arange(setup.num_classes)
     by_class = images.reshape(-1, per_class, *images.shape[1:])
-    losses, gradients = lax.map(compare, (keys, batch, by_class, classes))
+    distances, gradients = lax.map(compare, (keys, *batch, by_class, classes))
     update = along_images(state.synthetic, gradients.reshape(images.shape))
-    return descend(optimizer, state, update), losses.sum()
+    return descend(optimizer, state, update), distances.sum()
 
   def train(params: Any, key: jax.Array, synthetic: Synthetic) -> Any:
     """The network learns from the images as they are now."""

@@ -59,11 +59,12 @@ def distil(
   feed: Callable[[int], Any] = lambda number: None
   if trajectories is not None:
     feed = segments(setup, stream(key, "starts"), trajectories, length)
+  rows, counts = private_batches.by_class(private, setup.real_batch)
   rounds = Rounds(
     number=options.iterations // length,
     init=make_init(setup),
     program=make_round(setup, length),
-    own=Shadow(keys, *private_batches.by_class(private), whitening, begin),
+    own=Shadow(keys, rows, counts, whitening, begin),
     shared=Pool(private.images, private.labels),
     feed=feed,
     setting="iterations",

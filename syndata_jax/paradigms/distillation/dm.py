@@ -28,6 +28,7 @@ def distribution_loss(
   params: Any,
   real: jax.Array,
   synthetic: jax.Array,
+  counted: jax.Array | None = None,
 ) -> jax.Array:
   """Squared distance of the mean embeddings, summed over classes and features.
 
@@ -36,17 +37,22 @@ def distribution_loss(
     params: of the network; no gradient is wanted by them.
     real: f32[K,B,H,W,C], B private images of every class; held constant.
     synthetic: f32[K,S,H,W,C], S synthetic ones.
+    counted: bool[K,B], which of the private images there are; None for all.
 
   Returns:
     A scalar.
   """
 
-  def means(images: jax.Array) -> jax.Array:
-    embedded = embed_fn(params, images.reshape(-1, *images.shape[2:]))
-    return embedded.reshape(*images.shape[:2], -1).mean(axis=1)
+  def embedded(images: jax.Array) -> jax.Array:
+    flat = embed_fn(params, images.reshape(-1, *images.shape[2:]))
+    return flat.reshape(*images.shape[:2], -1)
 
-  wanted = lax.stop_gradient(means(real))
-  return ((wanted - means(synthetic)) ** 2).sum()
+  if counted is None:
+    wanted = embedded(real).mean(axis=1)
+  else:
+    wanted = private_batches.mean(embedded(real), counted)
+  wanted = lax.stop_gradient(wanted)
+  return ((wanted - embedded(synthetic).mean(axis=1)) ** 2).sum()
 
 
 def make(setup: Setup) -> Step:
@@ -64,12 +70,14 @@ def make(setup: Setup) -> Step:
     params = setup.network.init(stream(key, "network"))
     views = stream(key, "augmentation")
     batch = private_batches.draw(setup, stream(key, "real"), shadow, pool)
-    batch = _siamese(setup, views, batch)
+    real = _siamese(setup, views, batch.images)
 
     def loss(images: jax.Array) -> jax.Array:
       synthetic = images.reshape(setup.num_classes, -1, *images.shape[1:])
       synthetic = _siamese(setup, views, synthetic)
-      return distribution_loss(setup.network.embed, params, batch, synthetic)
+      return distribution_loss(
+        setup.network.embed, params, real, synthetic, batch.counted
+      )
 
     value, gradient = jax.value_and_grad(loss)(state.synthetic.images)
     update = along_images(state.synthetic, gradient)

@@ -59,7 +59,8 @@ class MatchingOptions:
   """Of the methods that match batches in random networks: dc, dm, dsa.
 
   Attributes:
-    real_batch: private images of each class in an update.
+    real_batch: private images of each class in an update, or all of a class
+      that has fewer.
     outer_steps: updates of the images for each random network (dc, dsa).
     inner_epochs: of that network on the images between them (dc, dsa).
   """

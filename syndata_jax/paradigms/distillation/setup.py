@@ -51,7 +51,7 @@ class Setup(NamedTuple):
     network: that distils.
     engine: mean and deviations of the pixels; layout.
     num_classes: K.
-    real_batch: private images of each class in an update.
+    real_batch: places for private images of each class in an update.
     outside: public images to begin with, where they are asked for.
   """
 

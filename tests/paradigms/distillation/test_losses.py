@@ -262,6 +262,22 @@ def test_distribution_loss_sums_squares_over_classes_and_features():
   )
 
 
+def test_distribution_loss_of_classes_of_different_size():
+  """What fills a smaller class up counts nothing, whatever it is."""
+  random = np.random.default_rng(8)
+  real = random.normal(size=(CLASSES, 4, 2, 2, 1))
+  synthetic = jnp.asarray(random.normal(size=(CLASSES, 2, 2, 2, 1)))
+  sizes = (4, 1, 3)
+  want = sum(
+    ((part[:size].mean(0) - images.mean(0)) ** 2).sum()
+    for part, size, images in zip(real, sizes, synthetic, strict=True)
+  )
+  counted = np.arange(4) < np.array(sizes)[:, None]
+  embed = lambda params, x: x.reshape(x.shape[0], -1)
+  got = distribution_loss(embed, None, real, synthetic, counted)
+  assert got == pytest.approx(float(want), rel=1e-12)
+
+
 def distance_by_hand(a, b):
   """Zhao et al.: one cosine for each output, nothing for vectors."""
   total = 0.0
