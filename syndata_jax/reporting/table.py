@@ -214,9 +214,8 @@ def _leakage(attack: Mapping[str, Any], chosen_as: str) -> Table:
     null = attack["dummies"]["attacks"][0]
     _add_rates(table, "dummies (in no model)", null["tpr_at_fpr"])
   # What guessing is expected to reach with so many non-members of the canaries.
-  if "chance" in canaries:
-    chance = [level(canaries["chance"][key]) for key in _QUOTED]
-    table.add_row("guessing", chance[0], "", chance[1], style="dim")
+  chance = [level(canaries["chance"][key]) for key in _QUOTED]
+  table.add_row("guessing", chance[0], "", chance[1], style="dim")
   return table
 
 

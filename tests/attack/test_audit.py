@@ -236,7 +236,9 @@ def test_is_deterministic_and_leaves_its_input_alone():
 def test_nothing_is_found_where_there_is_nothing(seed):
   file = PredictionFile(_predictions(seed, (500, 32, 1, 3)))
   for record in attack(file, seed, replicates=2)["canaries"]["attacks"]:
-    assert 0.0001 <= record["tpr_at_fpr"]["0.001"]["value"] <= 0.003
+    rates = record["tpr_at_fpr"]
+    assert rates["0.001"]["value"] <= 0.003
+    assert 0.005 <= rates["0.01"]["value"] <= 0.016
     assert 0.47 <= record["auc"]["value"] <= 0.52
 
 

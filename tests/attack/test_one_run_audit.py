@@ -58,6 +58,7 @@ def test_the_record():
   for name, predictions in (("canaries", canaries), ("average", average)):
     population = dict(result[name])
     attacks = population.pop("attacks")
+    assert set(population.pop("chance")) == set(population.pop("corrected"))
     members = int(predictions.membership.sum())
     nonmembers = len(predictions.labels) - members
     assert population == {
