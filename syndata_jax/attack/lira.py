@@ -265,7 +265,8 @@ def _fit(
   if target is not None:
     usable = chosen & (np.arange(models) != target)[:, None]
   # A stable sort of booleans: the chosen first.
-  three = np.argsort(~usable, axis=0, kind="stable")[:3]
+  order = np.argsort(~usable, axis=0, kind="stable")
+  three = order[[0, 1, min(2, models - 1)]]
   three = np.where(np.take_along_axis(usable, three, 0), three, three[0])
   a, b, c = np.take_along_axis(values, three[:, None], axis=0)
   pivot = np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))

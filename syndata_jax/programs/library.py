@@ -248,7 +248,8 @@ def attack_logits(
   for note in notes:
     warnings.warn(note, stacklevel=2)
   used = attack.DEFAULT_DELTA if delta is None else delta
-  return Report(attack.attack(file, delta=used), file)
+  given: dict[str, Any] = {"title": None, "facts": {}, "notes": list(notes)}
+  return Report(attack.attack(file, delta=used), file, given=given)
 
 
 def _plain(value: Any) -> Any:

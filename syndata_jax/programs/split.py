@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from syndata_jax import data, files, keys, validate
+from syndata_jax import data, files, validate
 from syndata_jax.errors import UserError, prefixed
 from syndata_jax.programs.start import start
 
@@ -106,27 +106,14 @@ def _arrays() -> dict[str, np.ndarray]:
   given = np.zeros(size, np.int32) if labels is None else labels
   settings = _settings(given)
   split = _draw(given, _NUM_CANARIES.value, _NUM_AVERAGE.value, settings)
-  arrays = {
+  if test_labels is not None:
+    with prefixed("--test_labels"):
+      split = data.add_dummies(split, test_labels, **settings)
+  return {
     name: array
     for name, array in split._asdict().items()
     if array.size and (name != "labels" or labels is not None)
   }
-  if test_labels is not None:
-    # A draw of its own: no statistic of a model then tells its dummies.
-    seed = keys.generator(_SEED.value, "split.dummies").integers(2**32)
-    with prefixed("--test_labels"):
-      dummies = _draw(
-        test_labels,
-        _num_dummies(test_labels),
-        0,
-        settings | {"seed": int(seed)},
-      )
-    arrays |= {
-      "dummy_index": dummies.canary_index,
-      "dummy_labels": dummies.labels[dummies.canary_index],
-      "dummy_membership": dummies.membership,
-    }
-  return arrays
 
 
 def _labels(name: str, path: str | None) -> np.ndarray | None:
@@ -193,11 +180,6 @@ def _draw(
   if _NUM_MODELS.value == 1:
     return data.make_coin_split(labels, count, **arguments)
   return data.make_split(labels, count, _NUM_MODELS.value, **arguments)
-
-
-def _num_dummies(test_labels: np.ndarray) -> int:
-  """As many as canaries, or an even number that the test set allows."""
-  return min(int(_NUM_CANARIES.value or 0), len(test_labels) // 2 * 2)
 
 
 def _explain(out: pathlib.Path, arrays: dict[str, np.ndarray]) -> str:

@@ -361,3 +361,17 @@ def test_is_fast(variance):
     seconds.append(time.perf_counter() - start)
   print(f"LiRA, {variance}, 500 x 32 x 18: {min(seconds):.3f} s")
   assert min(seconds) < 0.5
+
+
+def test_two_references_of_a_target_are_enough():
+  """By hand: one view, two OUT references, which then share one spread."""
+  rng = np.random.default_rng(0)
+  membership = np.zeros((30, 3), bool)
+  membership[::2, 1] = True
+  scores = rng.normal(size=(30, 3, 1))
+  found = offline_lira(scores, membership, "per_example", target=1)
+  mean = scores[:, [0, 2], 0].mean(axis=1)
+  spread = scores[:, [0, 2], 0].std(axis=1, ddof=1)
+  expected = (scores[:, 1, 0] - mean) / spread
+  np.testing.assert_allclose(found[:, 0], expected)
+  assert np.isfinite(offline_lira(scores, membership, target=1)).all()
