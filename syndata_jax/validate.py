@@ -41,7 +41,8 @@ def whole(least: int, /, **fields: int) -> None:
   """Raises UserError unless every value is an integer, `least` or above."""
   for name, value in fields.items():
     number = _number(name, value)
-    holds = isinstance(number, numbers.Integral) and number >= least
+    is_whole = isinstance(number, numbers.Integral)
+    holds = is_whole and float(number) >= least
     _require(holds, name, value, f"be a whole number of at least {least}")
 
 
