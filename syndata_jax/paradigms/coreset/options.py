@@ -24,6 +24,8 @@ class Published(NamedTuple):
 # - EL2N, epoch 20, ten networks: Paul et al., arXiv 2107.07075, figure 1. Their
 #   GraNd at initialisation could not be reproduced (Kirsch, arXiv 2303.14753);
 #   later in training it does tell examples apart.
+# - Least confidence, of probabilities: Coleman et al., arXiv 1906.11829, where
+#   DeepCore's code compares logits; see `scores.least_confidence`.
 # - Forgetting, all 200 epochs: Toneva et al., arXiv 1812.05159.
 METHODS = {
   "el2n": Published(20, 10),
@@ -47,7 +49,8 @@ class Options:
   """Which examples are kept, and how many.
 
   Attributes:
-    method: one of `METHODS`.
+    method: one of `METHODS`. "least_confidence" keeps the smallest largest
+      probability (DeepCore: the smallest largest logit, another order).
     fraction: share of a model's data that is kept, in (0, 1]; 0 to give
       `images_per_class` instead.
     images_per_class: kept of each class; 0 to give `fraction` instead.

@@ -44,7 +44,12 @@ def grand(outputs: Outputs, labels: jax.Array) -> jax.Array:
 
 
 def least_confidence(outputs: Outputs, labels: jax.Array) -> jax.Array:
-  """1 - max p, f32[B]. Source: Coleman et al., arXiv 1906.11829."""
+  """1 - max p, f32[B]. Source: Coleman et al., arXiv 1906.11829.
+
+  DeepCore's code (Guo et al., arXiv 2204.08499) ranks by the largest logit in
+  its place, another order: no softmax is taken, so an example with two large
+  logits counts as certain there, and as doubtful here.
+  """
   del labels
   return _beside_the_top(outputs).sum(-1)
 

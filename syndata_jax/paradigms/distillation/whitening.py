@@ -47,7 +47,10 @@ def from_released(released: dict[str, Any] | None) -> Whitening | None:
 
 
 def fit(layout: Layout, private: Private) -> Whitening:
-  """The whitening of every model, mean f32[M,D] and matrix f32[M,D,D]."""
+  """The whitening of every model, mean f32[M,D] and matrix f32[M,D,D].
+
+  A single image has no covariance: it counts as zero.
+  """
   count = private.members.shape[1]
   size = int(np.prod(private.images.shape[1:]))
   batch = images_at_once(count)
@@ -70,7 +73,8 @@ def fit(layout: Layout, private: Private) -> Whitening:
 
     mean = total(lambda x: x.sum(0), jnp.zeros(size)) / count
     products = total(lambda x: x.T @ x, jnp.zeros((size, size)))
-    covariance = (products - count * mean[:, None] * mean) / (count - 1)
+    scatter = products - count * mean[:, None] * mean
+    covariance = scatter / max(count - 1, 1)
     values, vectors = jnp.linalg.eigh(covariance)
     scale = 1 / jnp.sqrt(jnp.maximum(values, 0) + _REGULARISER)
     return Whitening(mean, (vectors * scale) @ vectors.T)

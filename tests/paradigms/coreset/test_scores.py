@@ -76,3 +76,12 @@ def test_hard_examples_score_high(method):
     wrong = np.roll(logits, 1, axis=1)
     right, off = (score(method, np.ones((6, 7)), x) for x in (logits, wrong))
     assert (off[:5] > right[:5]).all()
+
+
+def test_least_confidence_is_of_probabilities():
+  """Two large logits are a doubt, and one small logit among smaller is none."""
+  doubt, certain = [8.0, 8.0, 0, 0, 0], [2.0, -9.0, -9.0, -9.0, -9.0]
+  logits = np.array([doubt, certain] * 3)
+  assert logits[0].max() > logits[1].max()  # DeepCore's order
+  one, two = score("least_confidence", np.zeros((6, 7)), logits)[:2]
+  assert one == pytest.approx(0.5, abs=1e-3) and two < 1e-4

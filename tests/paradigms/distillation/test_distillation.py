@@ -207,6 +207,17 @@ def test_whitening_is_fitted_on_each_models_own_members():
     np.testing.assert_allclose(found.matrix[model], want, atol=1e-3)
 
 
+def test_whitening_of_a_single_image():
+  """Nothing is divided by one less than one."""
+  private = drawn()
+  private = private._replace(members=private.members[:, :1])
+  found = whitening.fit(engine().layout, private)
+  x = private.images[private.members[:, 0]].reshape(2, -1) / 255.0
+  np.testing.assert_allclose(found.mean, x, atol=1e-6)
+  want = np.broadcast_to(np.eye(x.shape[1]) / np.sqrt(0.1), found.matrix.shape)
+  np.testing.assert_allclose(found.matrix, want, atol=1e-3)
+
+
 def test_whitened_images_can_be_shown():
   """They begin at private images, and hardly move."""
   private = drawn()
