@@ -144,7 +144,10 @@ def test_logits_are_attacked_as_by_the_program(finished):
   names = ("logits", "labels", "membership")
   canaries = [arrays[name] for name in names]
   average = tuple(arrays[f"average_{name}"].tolist() for name in names)
-  report = syndata_jax.attack_logits(*canaries, average=average)
+  dummies = tuple(arrays[f"dummy_{name}"] for name in names)
+  report = syndata_jax.attack_logits(
+    *canaries, average=average, dummies=dummies
+  )
   text = (finished.workdir / "attack.json").read_text()
   assert report.attack == json.loads(text)
   assert (report.training, report.guarantee, report.canary_index) == (None,) * 3

@@ -33,6 +33,10 @@ def test_the_files_of_a_finished_run(finished_one):
   workdir, _ = finished_one
   assert {path.name for path in workdir.iterdir()} == {
     "attack.json",
+    "average.csv",
+    "canaries.csv",
+    "canaries.npz",
+    "canaries.png",
     "config.json",
     "ensemble",
     "losses.png",
