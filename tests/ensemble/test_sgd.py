@@ -115,7 +115,10 @@ def one_by_one(engine, data, model_index):
   return params, stats
 
 
-@pytest.mark.parametrize("model", ["convnet", "resnet18"])
+@pytest.mark.parametrize(
+  "model",
+  ["convnet", pytest.param("resnet18", marks=pytest.mark.slow)],
+)
 def test_all_at_once_equals_one_by_one(model):
   engine = small.engine(2, model, devices=jax.devices()[:1])
   data = small.training_set(2)

@@ -71,7 +71,13 @@ def _modules(work, fresh, num_models):
   return modules
 
 
-@pytest.mark.parametrize("work", WORKLOADS, ids=lambda w: w.model)
+def _marked(work):
+  """The deep networks, which take long to compile, by request."""
+  marks = () if work.model == "convnet" else pytest.mark.slow
+  return pytest.param(work, marks=marks, id=work.model)
+
+
+@pytest.mark.parametrize("work", map(_marked, WORKLOADS))
 def test_loss_curves_agree(work):
   """Sequential and vmapped PyTorch against the engine, weights ported."""
   num_models = 2 if work.model == "convnet" else 1  # time to compile

@@ -81,9 +81,13 @@ def _tiny(plan):
   return plan._replace(work=work, models=(2,), vmapped=2, images=8)
 
 
-@pytest.mark.parametrize(
-  "plan", ensemble.plans(False, True), ids=lambda plan: plan.work.model
-)
+def _marked(plan):
+  """The deep networks, which take long to compile, by request."""
+  marks = () if plan.work.model == "convnet" else pytest.mark.slow
+  return pytest.param(plan, marks=marks, id=plan.work.model)
+
+
+@pytest.mark.parametrize("plan", map(_marked, ensemble.plans(False, True)))
 def test_the_plans_for_accelerators_run(plan, monkeypatch):
   """In bfloat16 and compiled, by a backend that needs no C++ compiler."""
   torch = pytest.importorskip("torch", reason="the peers need PyTorch")

@@ -80,7 +80,7 @@ def by_hand(tools, params, images, labels, valid):
     ("convnet", 1),
     ("convnet", 2),
     pytest.param("resnet18", 2, marks=pytest.mark.slow),
-    ("wide_resnet", 2),
+    pytest.param("wide_resnet", 2, marks=pytest.mark.slow),
   ],
 )
 def test_both_ways_equal_a_loop(name, views):
