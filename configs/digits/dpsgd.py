@@ -13,8 +13,8 @@ With `--config.audit=one_run --config.white_box_canaries=1000` one model and
 6.2, half of it 14.6, none 56.
 
 Expected on two CPU cores: strict, TPR at 0.1% FPR at chance, test accuracy
-91.5%, spread 2.0%, 2.5 minutes; high_utility, 3.7%, 99.3%, spread 0.5%, 1
-minute.
+91.0%, spread 1.9%, 2.2 minutes; high_utility, 5%, 99.2%, spread 0.4%, 1.4
+minutes.
 """
 
 from syndata_jax.programs.settings import defaults
