@@ -67,14 +67,16 @@ def test_the_summary_of_a_run(finished):
   assert told["num_canaries"] == 12
   assert told["canary_share"] == pytest.approx(6 / 90)
   assert told["accelerated"] is False
-  assert told["devices"] == 6  # of eight: one for each model
+  machine = json.loads((finished.workdir / "machine.json").read_text())
+  assert told["devices"] == machine["devices"]
   assert told["settings"]["num_train"] == 100
   report = (finished.workdir / "report.txt").read_text()
   words = " ".join(report.split())
   assert "canaries are 6.67% of a model's data; above 5%" in words
   assert "seed=0, num_train=100" in words
   assert "12 mislabelled images, 6.67% of a model's data" in words
-  assert "on 6 CPU cores" in words and "accelerator" not in words
+  cores = f"on {machine['devices']} CPU core"
+  assert cores in words and "accelerator" not in words
   assert training_summary(finished.workdir.parent, file) is None
 
 
