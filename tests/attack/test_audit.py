@@ -276,6 +276,7 @@ def test_needs_replicates():
     attack(_file(), replicates=0)
 
 
+@pytest.mark.slow
 def test_a_full_audit_takes_seconds():
   shape = (500, 32, 18, 10)
   file = PredictionFile(_predictions(0, shape, 1), _predictions(1, shape))

@@ -42,9 +42,11 @@ def test_a_quick_run_writes_three_files(tmp_path):
 @pytest.mark.parametrize(
   "arguments, named",
   [
-    (["--suite=attack"], "--out"),
     (["--suite=speed", "--out={out}"], "suite"),
-    (["--rounds=0", "--out={out}"], "--rounds=0"),
+    pytest.param(["--suite=attack"], "--out", marks=pytest.mark.slow),
+    pytest.param(
+      ["--rounds=0", "--out={out}"], "--rounds=0", marks=pytest.mark.slow
+    ),
     (["--out={file}/below"], "--out="),
   ],
 )

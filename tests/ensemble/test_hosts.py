@@ -52,6 +52,7 @@ def run_two(folder, epochs):
     return dict(archive)
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(tmp_path):
   """The second start continues from the first one's checkpoint."""
   run_two(tmp_path, epochs=1)

@@ -96,6 +96,7 @@ def test_every_stage_is_fitted_to_its_own_program(monkeypatch):
   assert chunk(learner(24), data) < M
 
 
+@pytest.mark.slow
 def test_private_training_is_held_for_its_microbatch(monkeypatch):
   """An expected batch of all 24 examples, two of which are held at once."""
   engine, data = tools(), small.training_set(M)

@@ -66,6 +66,7 @@ def test_outputs_have_the_size_of_the_whole_stage(tmp_path):
   )
 
 
+@pytest.mark.slow
 def test_networks_are_tried_on_a_few_steps(tmp_path, monkeypatch):
   """One step of four: the epoch is predicted to be four times the trial's."""
   monkeypatch.setattr(rehearsal, "_STEPS", 1)

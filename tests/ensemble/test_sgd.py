@@ -238,7 +238,7 @@ def test_a_device_holds_the_sets_of_its_own_models_alone():
   [
     {"chunk": 2},
     {"devices": 3},
-    {"devices": 3, "device_axis": "pmap"},
+    pytest.param({"devices": 3, "device_axis": "pmap"}, marks=pytest.mark.slow),
   ],
   ids=str,
 )
@@ -248,6 +248,7 @@ def test_layout_does_not_change_the_models(reference, layout):
   close(trained(devices=devices, **layout), reference)
 
 
+@pytest.mark.slow
 def test_any_number_of_devices_gives_the_same_bits():
   """Eight models, one at a time, on 1, 2 and 8 devices."""
   one = trained(8, devices=jax.devices()[:1], chunk=1)
@@ -355,6 +356,7 @@ def test_a_diverging_model_is_named():
     learn(engine, small.training_set(2))
 
 
+@pytest.mark.slow
 def test_bfloat16_stays_near_float32(reference):
   low = trained(dtype="bfloat16", devices=jax.devices()[:1])
   for leaf in jax.tree.leaves(low.params):

@@ -165,6 +165,7 @@ def test_undefended(path, tmp_path):
   assert (kernel[0] != kernel[1]).all() and np.isfinite(kernel).all()
 
 
+@pytest.mark.slow
 def test_coreset(path, tmp_path):
   tools = engine(models.create(path, small.CLASSES))
   options = paradigms.options_type("coreset")(
@@ -268,11 +269,11 @@ def by_hand(network, params):
 @pytest.mark.parametrize(
   ("way", "chosen"),
   [
-    ("conv", "formed"),
     ("plain", "ghost"),
     ("mixing", "formed"),
-    ("tied", "formed"),
-    ("rematerialised", "formed"),
+    pytest.param("conv", "formed", marks=pytest.mark.slow),
+    pytest.param("tied", "formed", marks=pytest.mark.slow),
+    pytest.param("rematerialised", "formed", marks=pytest.mark.slow),
   ],
 )
 def test_dpsgd_never_clips_by_a_wrong_norm(path, way, chosen):

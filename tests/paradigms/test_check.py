@@ -48,13 +48,14 @@ def own_rows(private):
   ("name", "options"),
   [
     ("undefended", None),
-    (
+    pytest.param(
       "coreset",
       coreset.Options(
         method="margin", fraction=0.5, selection_epochs=1, selection_networks=1
       ),
+      marks=pytest.mark.slow,
     ),
-    (
+    pytest.param(
       # Classes of few images, of different size in every model.
       "distillation",
       distillation.Options(
@@ -65,6 +66,7 @@ def own_rows(private):
         augmentation="crop",
         distill_model_options={"width": 2, "depth": 1},
       ),
+      marks=pytest.mark.slow,
     ),
     (
       "dpsgd",

@@ -42,6 +42,7 @@ def test_a_prediction_needs_a_config(start):
   assert "--dry_run: needs --config" in ended.err
 
 
+@pytest.mark.slow
 def test_private_training_is_predicted(start, config, monkeypatch):
   monkeypatch.setattr(rehearsal, "_STEPS", 1)
   private = config(

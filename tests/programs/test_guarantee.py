@@ -256,6 +256,7 @@ def test_a_claim_without_noise_is_broken_or_not_refutable(
   assert report in _single_spaced(ended.out)
 
 
+@pytest.mark.slow
 def test_noise_for_the_mean_on_the_sum_is_found(audit, tmp_path, monkeypatch):
   """The sensitivity is off by the batch size."""
   right = SubsampledGaussian.noise
@@ -272,6 +273,7 @@ def test_noise_for_the_mean_on_the_sum_is_found(audit, tmp_path, monkeypatch):
   _assert_broken(ended, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_the_same_shadows_pass_with_their_noise(audit, tmp_path):
   ended = audit(tmp_path / "run", **_SHADOWS)
   assert ended.code == 0, ended.err

@@ -119,6 +119,7 @@ def stopping_at(last, rounds):
   return progress
 
 
+@pytest.mark.slow
 def test_a_stopped_selection_continues(
   start, forgetting, tmp_path, monkeypatch
 ):

@@ -100,6 +100,7 @@ def test_too_little_noise_is_caught(start, private, tmp_path, noise, factor):
   assert "The guarantee is broken" in ended.out
 
 
+@pytest.mark.slow
 def test_several_models_toss_more_coins(start, private, tmp_path):
   """Pairs speak of replacing; the white box of adding or removing."""
   workdir = tmp_path / "run"

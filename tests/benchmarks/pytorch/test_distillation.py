@@ -88,6 +88,7 @@ def test_trajectories(method):
   )
 
 
+@pytest.mark.slow
 def test_matching_of_distributions_and_gradients():
   params, _, images, _ = drawn()
   random = np.random.default_rng(1)
@@ -111,6 +112,7 @@ def test_matching_of_distributions_and_gradients():
   assert float(ours) == pytest.approx(float(theirs), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_an_iteration_of_many_shadows_is_a_job():
   job = suite.prepare(TINY, 2, 2, jax.local_devices()[:1])
   job.run()

@@ -32,7 +32,9 @@ needs_opacus = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("method", ["ghost", "formed"])
+@pytest.mark.parametrize(
+  "method", ["ghost", pytest.param("formed", marks=pytest.mark.slow)]
+)
 def test_a_round_of_ours_trains_all_models(method):
   job = dpsgd.prepare(TINY, 2, 3, method)
   job.run()

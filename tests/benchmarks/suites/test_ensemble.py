@@ -56,6 +56,7 @@ def test_without_torch_the_rest_is_run_and_one_line_says_so(no_torch):
   assert line.startswith(peers.MISSING) and "\n" not in line
 
 
+@pytest.mark.slow
 def test_all_contenders_of_the_ensemble_run():
   pytest.importorskip("torch", reason="the peers need PyTorch")
   case = ensemble.against_pytorch(ensemble.Plan(WORK, (1, 2), 2, 16), 2, False)
@@ -81,13 +82,10 @@ def _tiny(plan):
   return plan._replace(work=work, models=(2,), vmapped=2, images=8)
 
 
-def _marked(plan):
-  """The deep networks, which take long to compile, by request."""
-  marks = () if plan.work.model == "convnet" else pytest.mark.slow
-  return pytest.param(plan, marks=marks, id=plan.work.model)
-
-
-@pytest.mark.parametrize("plan", map(_marked, ensemble.plans(False, True)))
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  "plan", ensemble.plans(False, True), ids=lambda plan: plan.work.model
+)
 def test_the_plans_for_accelerators_run(plan, monkeypatch):
   """In bfloat16 and compiled, by a backend that needs no C++ compiler."""
   torch = pytest.importorskip("torch", reason="the peers need PyTorch")
@@ -114,6 +112,7 @@ def test_every_network_is_timed_for_1_8_and_32_models():
     assert all({1, 8, 32} <= set(plan.models) for plan in plans)
 
 
+@pytest.mark.slow
 def test_models_spread_over_devices():
   case = ensemble.over_devices(WORK, 2, jax.local_devices()[:3], 1)
   assert [row.scale for row in case.rows] == [1, 2]
@@ -122,6 +121,7 @@ def test_models_spread_over_devices():
   assert all(row.rate > 0 for row in case.rows)
 
 
+@pytest.mark.slow
 def test_the_record_is_complete_and_renders(no_torch):
   work = ensemble.over_devices(WORK, 2, jax.local_devices()[:2], 1)
   by_models = work._replace(name="by models", axis="models")

@@ -80,7 +80,14 @@ def test_random_keeps_its_share_independently_in_every_model(tmp_path):
 
 
 @pytest.mark.parametrize(
-  "method", ["random", "forgetting", "margin", "herding", "k_center"]
+  "method",
+  [
+    "random",
+    "forgetting",
+    "herding",
+    pytest.param("margin", marks=pytest.mark.slow),
+    pytest.param("k_center", marks=pytest.mark.slow),
+  ],
 )
 def test_sets_are_balanced_and_blind_to_other_models(method, tmp_path):
   """Other images of the rows of model 0 alone move nothing of model 1."""
@@ -240,11 +247,12 @@ def chosen_with(method, workspace, **fields):
   "method, networks, stop, rest",
   [
     ("forgetting", 1, ("selection_0", 3), [("selection_0", 3)]),
-    (
+    pytest.param(
       "grand",
       2,
       ("selection_1", 2),
       [("selection_1", 2), ("selection_1", 3)],
+      marks=pytest.mark.slow,
     ),
   ],
 )

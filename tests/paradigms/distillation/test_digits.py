@@ -111,17 +111,9 @@ def random(digits):
   return digits.accuracy("dm", iterations=1, image_learning_rate=1e-12)
 
 
-# A minute or more; on small data all are tested.
-SLOW = ("datm", "dc", "dsa", "mtt", "tesla")
-
-
-@pytest.mark.parametrize(
-  "method",
-  [
-    pytest.param(method, marks=[pytest.mark.slow] * (method in SLOW))
-    for method in METHODS
-  ],
-)
+# On small data all are tested by default.
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
 def test_distilled_digits_beat_random_ones(method, digits, random):
   distilled = digits.accuracy(method, **SETTINGS[method])
   assert (distilled > random).all(), (distilled, random)

@@ -112,9 +112,6 @@ def begun(private, training_set):
   [
     ("dm", 2),
     ("mtt", 2),
-    # The programs of the first time serve again.
-    ("dsa", 1),
-    ("tesla", 1),
     pytest.param("datm", 2, marks=pytest.mark.slow),
     pytest.param("dc", 2, marks=pytest.mark.slow),
     pytest.param("dsa", 2, marks=pytest.mark.slow),
@@ -159,7 +156,9 @@ def test_sets_are_blind_to_other_models_and_to_the_devices(method, devices):
   assert abs(after.images[0] - before.images[0]).max() > 1e-2
 
 
-@pytest.mark.parametrize("method", ["dm", "mtt"])
+@pytest.mark.parametrize(
+  "method", ["dm", pytest.param("mtt", marks=pytest.mark.slow)]
+)
 def test_a_distillation_that_was_stopped_ends_the_same(method, tmp_path):
   private, chosen = drawn(), options(method, iterations=33)  # rounds of three
   whole = synthesize(private, chosen)

@@ -35,6 +35,7 @@ def planned(gradient, steps):
   return lowered.compile().memory_analysis().temp_size_in_bytes
 
 
+@pytest.mark.slow
 def test_the_exact_gradient_grows_by_parameters_alone():
   short, long = planned(exact_gradient, 10), planned(exact_gradient, 100)
   added = (long - short) / 90
@@ -43,6 +44,7 @@ def test_the_exact_gradient_grows_by_parameters_alone():
   assert added < IMAGES * 16 * 16 * 8 * 4
 
 
+@pytest.mark.slow
 def test_tesla_is_flat():
   short, long = planned(tesla_gradient, 10), planned(tesla_gradient, 100)
   assert long == pytest.approx(short, rel=0.05)

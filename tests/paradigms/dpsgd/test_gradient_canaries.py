@@ -162,6 +162,7 @@ def test_canaries_take_part_at_the_rate_of_all():
   assert abs(float(drawn.mean()) - rate) < 4 * deviation
 
 
+@pytest.mark.slow
 def test_a_resumed_run_gives_the_same_scores(tmp_path):
   checkpoints = Checkpoints(tmp_path, every=1)
   trained(tools(epochs=1), checkpoints=checkpoints)

@@ -92,11 +92,13 @@ def test_training_equals_its_steps_written_out():
 @pytest.mark.parametrize(
   "change",
   [
-    {"layout": {"chunk": 2}},
     {"layout": {"devices": 2}},
-    {"layout": {"devices": 2, "device_axis": "pmap"}},
     {"microbatch": 3},
-    {"microbatch": 100},
+    pytest.param({"layout": {"chunk": 2}}, marks=pytest.mark.slow),
+    pytest.param(
+      {"layout": {"devices": 2, "device_axis": "pmap"}}, marks=pytest.mark.slow
+    ),
+    pytest.param({"microbatch": 100}, marks=pytest.mark.slow),
   ],
   ids=str,
 )
