@@ -25,6 +25,7 @@ from syndata_jax.attack.intake import Intake, take_in, take_in_arrays
 from syndata_jax.attack.lira import lira, offline_lira
 from syndata_jax.attack.one_run import EpsilonBound
 from syndata_jax.attack.predictions import (
+  Closeness,
   OtherNetwork,
   PredictionFile,
   Predictions,
@@ -57,6 +58,7 @@ __all__ = [
   "DEFAULT_DELTA",
   "FORMS",
   "FPR_LEVELS",
+  "Closeness",
   "EpsilonBound",
   "Exposure",
   "GradientCanaries",

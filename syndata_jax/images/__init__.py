@@ -1,0 +1,1 @@
+"""What images show by themselves: whom they resemble, and how good they are."""
