@@ -4,6 +4,7 @@ NumPy arrays in, NumPy arrays out. Q examples, M models, A augmented queries,
 K classes; a score is high when its example looks like a member.
 """
 
+from syndata_jax.attack import released
 from syndata_jax.attack.audit import attack
 from syndata_jax.attack.base import base
 from syndata_jax.attack.epsilon import (
@@ -89,6 +90,7 @@ __all__ = [
   "logit_score",
   "offline_lira",
   "offline_rmia",
+  "released",
   "rmia",
   "roc_curve",
   "save_predictions",

@@ -69,8 +69,9 @@ def attack(
     `images`, if the file says how close released images come, holds the same by
     the space and the population, with the mean `distance` of members and
     non-members, and `images_corrected`, at each FPR, what the strongest space
-    shows of the canaries; see `released.strongest`. Every figure is `{"value", "low", "high"}`, a fraction; those by FPR have it as
-    text for a key.
+    shows of the canaries; see `released.strongest`. Every figure is
+    `{"value", "low", "high"}`, a fraction; those by FPR have it as text for a
+    key.
 
   Raises:
     ValueError: predictions that `load_predictions` would have refused, or too

@@ -140,13 +140,20 @@ def threshold(distances: np.ndarray) -> float:
   """The distance below which (at most) 1% of held-out real images lie.
 
   Args:
-    distances: f32[H], of one model, H at least 1.
+    distances: f32[H], of one model; of none it is 0, that of copies alone.
   """
+  if not len(distances):
+    return 0.0
   return float(np.sort(distances)[_below(len(distances))])
 
 
 def expected(heldout: int) -> float:
-  """The share of new real images that a threshold of H held-out ones passes."""
+  """The share of new real images that a threshold of H held-out ones passes.
+
+  A new one is as likely to have any rank among them; 0 where there is none.
+  """
+  if not heldout:
+    return 0.0
   return (_below(heldout) + 1) / (heldout + 1)
 
 

@@ -158,9 +158,7 @@ def _candidates(
     best: tuple[jax.Array, jax.Array], tile: tuple[jax.Array, ...]
   ) -> tuple[tuple[jax.Array, jax.Array], None]:
     references, of_each, first = tile
-    product = jnp.matmul(
-      queries, references.T, precision=lax.Precision.HIGHEST
-    )
+    product = jnp.matmul(queries, references.T, precision=lax.Precision.HIGHEST)
     value, place = lax.top_k(2 * product - of_each, count)
     values = jnp.concatenate([best[0], value], axis=1)
     places = jnp.concatenate([best[1], place + first], axis=1)

@@ -15,14 +15,13 @@ import numpy as np
 from syndata_jax import files
 from syndata_jax.attack import Closeness
 from syndata_jax.data.training_set import TrainingSet
-from syndata_jax.ensemble import Round
+from syndata_jax.ensemble import Round, Workspace
 from syndata_jax.ensemble.predict import one_by_one, querier
 from syndata_jax.ensemble.stages import OnRound
 from syndata_jax.errors import UserError
-from syndata_jax.images import near_copies
+from syndata_jax.images import PIXELS, Space, halves, near_copies, trained
 from syndata_jax.images.closeness import closeness
 from syndata_jax.images.near_copies import Members, Nearness
-from syndata_jax.images.spaces import Space
 from syndata_jax.paradigms import Queried
 from syndata_jax.programs.plan import Plan
 from syndata_jax.reporting import Pairs
@@ -52,6 +51,17 @@ class _Audited(NamedTuple):
     return Closeness(
       **{name: values[part] for name, part in self.parts.items()}
     )
+
+
+def spaces(plan: Plan, workspace: Workspace) -> tuple[Space, ...]:
+  """Those in which images are compared.
+
+  Args:
+    plan: the audit.
+    workspace: trains the network of the features, once a run.
+  """
+  layout = plan.paradigm.queried.layout
+  return PIXELS, trained(plan.dataset, workspace, layout)
 
 
 def compare(
@@ -162,7 +172,10 @@ class _Network:
   def closeness(self, model: int, pixels: np.ndarray) -> np.ndarray:
     """f32[P], of the audited images to the model's own f32[S,H,W,C]."""
     engine = self._networks.engine
-    read = (pixels - np.float32(engine.mean)) / np.float32(engine.std)
+    mean, std = (
+      np.array(each, np.float32) for each in (engine.mean, engine.std)
+    )
+    read = (pixels - mean) / std
     logits = self._ask(self._networks.variables, model, read)
     return closeness(self._logits[model], logits)
 
@@ -179,7 +192,7 @@ class _Measured:
     )
     self._thresholds = [near_copies.threshold(each) for each in heldout]
     self._shares: list[dict[str, float]] = []
-    self.pairs: Pairs | None = None
+    self.pairs = _no_pairs(plan.private.images)
 
   def add(self, model: int, pixels: np.ndarray) -> np.ndarray:
     """Measures the images f32[S,H,W,C] of a model.
@@ -191,8 +204,10 @@ class _Measured:
     members, threshold = _members(self._plan, model), self._thresholds[model]
     nearness = near_copies.nearness(images, self._pool, members)
     self._shares.append(near_copies.shares(nearness, threshold))
-    pairs = self._closest(model, pixels, nearness)
-    self.pairs = pairs if self.pairs is None else _merged(self.pairs, pairs)
+    pairs = self._of_model(model, pixels, nearness)
+    self.pairs = _closest(
+      Pairs(*map(np.concatenate, zip(self.pairs, pairs, strict=True)))
+    )
     return closeness(self._audited, images)
 
   def record(self) -> dict[str, Any]:
@@ -203,31 +218,38 @@ class _Measured:
   def _embed(self, images: np.ndarray) -> np.ndarray:
     return self._space.embed(images.astype(np.float32) / 255)
 
-  def _closest(
+  def _of_model(
     self, model: int, pixels: np.ndarray, nearness: Nearness
   ) -> Pairs:
+    """The closest pairs of one model; the arguments are those of `add`."""
     order = np.argsort(nearness.distance, kind="stable")
-    # Of a private image that was copied many times, the nearest copy alone.
+    # As many that the closest of different private images are among them.
     _, first = np.unique(nearness.row[order], return_index=True)
     chosen = order[np.sort(first)[:_MOST]]
-    rows, size = nearness.row[chosen], len(chosen)
+    rows = nearness.row[chosen]
     return Pairs(
       np.rint(255 * pixels[chosen]).astype(np.uint8),
       self._plan.private.images[rows],
       nearness.distance[chosen],
-      np.full(size, self._thresholds[model], np.float32),
-      np.full(size, model, np.int32),
+      np.full(len(rows), self._thresholds[model], np.float32),
+      np.full(len(rows), model, np.int32),
       rows,
     )
 
 
-def _merged(one: Pairs, two: Pairs) -> Pairs:
-  """The closest of both, each private image once."""
-  both = Pairs(*map(np.concatenate, zip(one, two, strict=True)))
-  order = np.argsort(both.distance, kind="stable")
-  _, first = np.unique(both.row[order], return_index=True)
+def _no_pairs(images: np.ndarray) -> Pairs:
+  """No pair of images [N,H,W,C]."""
+  none = np.zeros(0, np.float32)
+  counts = none.astype(np.int32)
+  return Pairs(images[:0], images[:0], none, none, counts, counts)
+
+
+def _closest(pairs: Pairs) -> Pairs:
+  """The closest of them, each private image once."""
+  order = np.argsort(pairs.distance, kind="stable")
+  _, first = np.unique(pairs.row[order], return_index=True)
   chosen = order[np.sort(first)[:_MOST]]
-  return Pairs(*(array[chosen] for array in both))
+  return Pairs(*(array[chosen] for array in pairs))
 
 
 def _audited(plan: Plan) -> _Audited:
@@ -245,9 +267,8 @@ def _audited(plan: Plan) -> _Audited:
 
 
 def _heldout(plan: Plan) -> np.ndarray:
-  """Test images u8[H,H,W,C] that no network of a space was trained on."""
-  test = plan.dataset.test_images
-  return test[len(test) // 2 :]
+  """Test images u8[P,H,W,C] that no network of a space was trained on."""
+  return halves(plan.dataset).held_out.images
 
 
 def _members(plan: Plan, model: int) -> Members:
