@@ -32,6 +32,13 @@ _RECORD, _PAIRS = "near_copies.json", "near_copies.npz"
 _MOST = 20
 
 
+class Trial(NamedTuple):
+  """A part of the sets, to see what all of them will take."""
+
+  models: int
+  images: int  # of each
+
+
 class Compared(NamedTuple):
   """What the sets of all models show."""
 
@@ -70,7 +77,7 @@ def compare(
   spaces: tuple[Space, ...],
   others: Mapping[str, Queried],
   on_round: OnRound = lambda done: None,
-  models: int | None = None,
+  trial: Trial | None = None,
 ) -> Compared:
   """Compares each model's images with the private ones.
 
@@ -80,7 +87,7 @@ def compare(
     spaces: to take distances in.
     others: networks of each model, by name: the space of its own logits.
     on_round: is told of every model.
-    models: to compare, the first ones; None for all.
+    trial: to compare only so many; None for all.
   """
   audited = _audited(plan)
   networks = {
@@ -90,10 +97,10 @@ def compare(
   columns: dict[str, list[np.ndarray]] = {
     name: [] for name in (*measured, *networks)
   }
-  count = training_set.num_models if models is None else models
+  count, most = trial or (training_set.num_models, training_set.size)
   for model in range(count):
     start = time.perf_counter()
-    pixels = plan.paradigm.pixels(training_set, model)
+    pixels = plan.paradigm.pixels(training_set, model)[:most]
     # What can be shown and kept; and towards any real image, never away.
     pixels = np.clip(pixels, 0, 1).astype(np.float32)
     for space in spaces:
