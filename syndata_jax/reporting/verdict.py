@@ -149,9 +149,10 @@ def _images_find(attack: Mapping[str, Any]) -> str | None:
   for fpr, best in attack.get("images_corrected", {}).items():
     resolved = float(fpr) >= canaries["smallest_fpr"]
     if resolved and best["low"] > canaries["chance"][fpr]:
+      space = best["space"].replace("_of_label", " among those of their label")
       return (
         "The released images alone give members away: by their distance in"
-        f" {best['space']} {percent(best['value'])} are recognised with at most"
+        f" {space}, {percent(best['value'])} are recognised with at most"
         f" {_odds(float(fpr))}, corrected for the choice of one among"
         f" {best['choices']}."
       )
