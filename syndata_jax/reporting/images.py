@@ -19,24 +19,24 @@ _OF_LABEL = "_of_label"
 _HALF = 0.5
 
 
-def rates(
+def records(
   attack: Mapping[str, Any], population: str
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-  """Names and rates of the attack on images, for the table of leakage.
+  """Names and figures of the attack on images, for the table of leakage.
 
   Args:
     attack: the contents of `attack.json`.
     population: "canaries", "average" or "dummies".
   """
-  for space, records in attack.get("images", {}).items():
-    if population in records:
+  for space, populations in attack.get("images", {}).items():
+    if population in populations:
       if space in attack.get("others", {}):
         name = f"{space}'s logits on images"
       elif space.endswith(_OF_LABEL):
         name = f"images: {space.removesuffix(_OF_LABEL)}, labels"
       else:
         name = f"images: {space}"
-      yield f"  {name}", records[population]["tpr_at_fpr"]
+      yield f"  {name}", populations[population]
 
 
 def copies_table(record: Mapping[str, Any]) -> Table:
@@ -91,8 +91,8 @@ def copies_facts(
     " public; labels: only images of an example's label count",
   ]
   away = {
-    space: records["canaries"]["distance"]
-    for space, records in attack.get("images", {}).items()
+    space: populations["canaries"]["distance"]
+    for space, populations in attack.get("images", {}).items()
     if not space.endswith(_OF_LABEL)
   }
   means = [

@@ -1,6 +1,6 @@
 """What an audit's numbers say, and do not say, in plain words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from syndata_jax.attack.roc import HEADLINE_FPR
@@ -71,7 +71,14 @@ def notes(attack: Mapping[str, Any]) -> list[str]:
     candidates.append(_too_coarse("average case", average))
   candidates.append(_few_models(canaries))
   if "dummies" in attack:
-    candidates.append(_null_leaks(attack["dummies"]))
+    dummies = attack["dummies"]
+    records = [dummies["attacks"][0]]
+    records += [
+      populations["dummies"]
+      for populations in attack.get("images", {}).values()
+      if "dummies" in populations
+    ]
+    candidates.append(_null_leaks(dummies, records))
   return [note for note in candidates if note]
 
 
@@ -112,12 +119,22 @@ def _few_models(canaries: Mapping[str, Any]) -> str | None:
   )
 
 
-def _null_leaks(dummies: Mapping[str, Any]) -> str | None:
+def _null_leaks(
+  dummies: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
+) -> str | None:
+  """A warning if one of the attacks finds dummies.
+
+  Args:
+    dummies: the population.
+    records: of it, the headline first, then those of released images.
+  """
   fpr = resolved_fpr(dummies)
   if fpr is None:
     return None
-  tpr, chance = _tpr(dummies["attacks"][0], fpr), dummies["chance"][str(fpr)]
-  if tpr["low"] <= chance:
+  chance = dummies["chance"][str(fpr)]
+  rates = [_tpr(record, fpr) for record in records]
+  tpr = next((rate for rate in rates if rate["low"] > chance), None)
+  if tpr is None:
     return None
   return (
     "of the dummy canaries, on which no model was trained, the attack "
