@@ -263,7 +263,7 @@ class _Measured:
       np.rint(255 * pixels[chosen]).astype(np.uint8),
       self._plan.private.images[rows],
       nearness.distance[chosen],
-      np.full(len(rows), self._thresholds[model], np.float32),
+      np.full(len(rows), np.mean(self._thresholds), np.float32),
       np.full(len(rows), model, np.int32),
       rows,
     )

@@ -32,10 +32,8 @@ def records(
     if population in populations:
       if space in attack.get("others", {}):
         name = f"{space}'s logits on images"
-      elif space.endswith(_OF_LABEL):
-        name = f"images: {space.removesuffix(_OF_LABEL)}, labels"
       else:
-        name = f"images: {space}"
+        name = f"images: {space.replace(_OF_LABEL, '+label')}"
       yield f"  {name}", populations[population]
 
 
@@ -88,7 +86,7 @@ def copies_facts(
     f" a private image of its model than {percent(1 - record['expected'])} of"
     f" {counted(record['heldout'], 'held-out real image')} are",
     "features are those of a network trained on the other test images, taken as"
-    " public; labels: only images of an example's label count",
+    " public; +label: only images of an example's label count",
   ]
   away = {
     space: populations["canaries"]["distance"]

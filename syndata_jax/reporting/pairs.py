@@ -32,7 +32,7 @@ class Pairs(NamedTuple):
   synthetic: np.ndarray  # u8[P,H,W,C]
   private: np.ndarray  # u8[P,H,W,C]
   distance: np.ndarray  # f32[P], in the space
-  threshold: np.ndarray  # f32[P], of the model: below it lie near-copies
+  threshold: np.ndarray  # f32[P], below it lie near-copies; mean over models
   model: np.ndarray  # i32[P]
   row: np.ndarray  # i32[P], of the private images
 

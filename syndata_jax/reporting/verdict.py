@@ -50,13 +50,10 @@ def verdict(attack: Mapping[str, Any], canary_kind: str | None) -> str:
   if tpr["low"] > canaries["chance"][str(fpr)]:
     return f"{sentence} {images}" if images else sentence
   other = _another_finds(canaries) or _epsilon_finds(attack["epsilon_bound"])
-  if images:
-    return f"{sentence} {other} {images}" if other else f"{sentence} {images}"
   if other is None:
-    other = (
-      "That is not clearly more than guessing; a stronger attack may find more."
-    )
-  return f"{sentence} {other}"
+    other = "That is not clearly more than guessing"
+    other += "." if images else "; a stronger attack may find more."
+  return " ".join(filter(None, [sentence, other, images]))
 
 
 def notes(attack: Mapping[str, Any]) -> list[str]:
