@@ -4,6 +4,7 @@ NumPy arrays in, NumPy arrays out. Q examples, M models, A augmented queries,
 K classes; a score is high when its example looks like a member.
 """
 
+from syndata_jax.attack import released
 from syndata_jax.attack.audit import attack
 from syndata_jax.attack.base import base
 from syndata_jax.attack.epsilon import (
@@ -25,6 +26,7 @@ from syndata_jax.attack.intake import Intake, take_in, take_in_arrays
 from syndata_jax.attack.lira import lira, offline_lira
 from syndata_jax.attack.one_run import EpsilonBound
 from syndata_jax.attack.predictions import (
+  Closeness,
   OtherNetwork,
   PredictionFile,
   Predictions,
@@ -57,6 +59,7 @@ __all__ = [
   "DEFAULT_DELTA",
   "FORMS",
   "FPR_LEVELS",
+  "Closeness",
   "EpsilonBound",
   "Exposure",
   "GradientCanaries",
@@ -87,6 +90,7 @@ __all__ = [
   "logit_score",
   "offline_lira",
   "offline_rmia",
+  "released",
   "rmia",
   "roc_curve",
   "save_predictions",

@@ -11,13 +11,17 @@ from typing import Any
 import numpy as np
 
 from syndata_jax import keys
-from syndata_jax.attack import bootstrap, roc
+from syndata_jax.attack import bootstrap, released, roc
 from syndata_jax.attack.design import judged, recognise
 from syndata_jax.attack.epsilon import DEFAULT_DELTA, epsilon_lower_bound
 from syndata_jax.attack.gaussian_run import white_box_bound
 from syndata_jax.attack.intervals import Resampled, resample
 from syndata_jax.attack.one_run import EpsilonBound
-from syndata_jax.attack.predictions import PredictionFile, Predictions
+from syndata_jax.attack.predictions import (
+  Closeness,
+  PredictionFile,
+  Predictions,
+)
 from syndata_jax.attack.scores import hinge_score
 from syndata_jax.attack.selection import selection
 from syndata_jax.attack.variants import (
@@ -61,9 +65,13 @@ def attack(
     `attacks` (a record per variant, the headline first), and `corrected`: at
     each FPR the attack whose lower end is the highest, when all of them are
     corrected for their number. `others`, if the file has other networks, holds
-    for each the record of the headline on the canaries, under its name. Every
-    figure is `{"value", "low", "high"}`, a fraction; those by FPR have it as
-    text for a key.
+    for each the record of the headline on the canaries, under its name.
+    `images`, if the file says how close released images come, holds the same by
+    the space and the population, with the mean `distance` of members and
+    non-members, and `images_corrected`, at each FPR, what the strongest space
+    shows of the canaries; see `released.strongest`. Every figure is
+    `{"value", "low", "high"}`, a fraction; those by FPR have it as text for a
+    key.
 
   Raises:
     ValueError: predictions that `load_predictions` would have refused, or too
@@ -94,6 +102,9 @@ def attack(
     if population is not None:
       draws = _draws(population, target, name, seed, replicates)
       result[name] = _population(population, target, draws)
+  if file.closeness:
+    of_models = len(result["canaries"]["attacks"])
+    result |= _images(file, of_models, seed, replicates)
   if file.others:
     draws = _draws(canaries, target, "canaries", seed, replicates)
     result["others"] = {
@@ -103,6 +114,45 @@ def attack(
       ).record(_CONFIDENCE)
       for name, other in file.others.items()
     }
+  return result
+
+
+def _images(
+  file: PredictionFile, of_models: int, seed: int, replicates: int
+) -> dict[str, Any]:
+  """What the released images alone give away.
+
+  Args:
+    file: with closeness in some space.
+    of_models: attacks on the canaries' answers, which were looked at as well.
+    seed: as in `attack`.
+    replicates: as in `attack`.
+  """
+  target = file.target
+  records: dict[str, Any] = {name: {} for name in file.closeness}
+  on_canaries = {}
+  for name, closeness in file.closeness.items():
+    for field in Closeness._fields:
+      values, population = getattr(closeness, field), getattr(file, field)
+      if values is None:
+        continue
+      predictions = released.as_predictions(values, population.membership)
+      quoted = headline(predictions, target)
+      draws = _draws(predictions, target, field, seed, replicates)
+      judgement = _judge(predictions, quoted, target, draws)
+      records[name][field] = {
+        "attack": quoted.attack,
+        "variance": quoted.variance,
+        "distance": released.distances(values, population.membership),
+      } | judgement.record(_CONFIDENCE)
+      if field == "canaries" and name not in file.others:
+        on_canaries[name] = judgement
+  result: dict[str, Any] = {"images": records}
+  if on_canaries:
+    choices = of_models + len(on_canaries)
+    result["images_corrected"] = released.strongest(
+      on_canaries, _CONFIDENCE, choices
+    )
   return result
 
 

@@ -160,6 +160,22 @@ def selected(values: np.ndarray, membership: np.ndarray) -> np.ndarray:
   return values
 
 
+def closeness(
+  values: np.ndarray, name: str, shape: tuple[int, ...]
+) -> np.ndarray:
+  """Finite f32[Q, M], or ValueError.
+
+  Args:
+    values: float[Q, M].
+    name: of the array.
+    shape: (Q, M).
+  """
+  values = np.asarray(values)
+  _dtype(values, name, "f", "floating point")
+  _shape(values, name, shape)
+  return _finite(values, name)
+
+
 def target(value: np.ndarray) -> int:
   """A model's number, or ValueError; `audited` knows how many there are."""
   value = np.asarray(value)
@@ -179,15 +195,7 @@ def _logits(logits: np.ndarray, name: str) -> np.ndarray:
       f"{name} has shape {logits.shape}: [examples, models, views, classes] or "
       "[examples, models, classes] needed, with 2 classes or more"
     )
-  # A float64 beyond the range of float32 becomes infinite, which is refused.
-  with np.errstate(over="ignore"):
-    logits = logits.astype(np.float32, copy=False)
-  if not np.isfinite(logits).all():
-    where = np.argwhere(~np.isfinite(logits))[0].tolist()
-    raise ValueError(
-      f"{name} holds {logits[tuple(where)]} at {where}: finite float32 allowed"
-    )
-  return logits
+  return _finite(logits, name)
 
 
 def _labels(
@@ -236,3 +244,16 @@ def _dtype(array: np.ndarray, name: str, kinds: str, allowed: str) -> None:
 def _shape(array: np.ndarray, name: str, shape: tuple[int, ...]) -> None:
   if array.shape != shape:
     raise ValueError(f"{name} has shape {array.shape}: {shape} needed")
+
+
+def _finite(values: np.ndarray, name: str) -> np.ndarray:
+  """The same as f32, or ValueError."""
+  # A float64 beyond the range of float32 becomes infinite, which is refused.
+  with np.errstate(over="ignore"):
+    values = values.astype(np.float32, copy=False)
+  if not np.isfinite(values).all():
+    where = np.argwhere(~np.isfinite(values))[0].tolist()
+    raise ValueError(
+      f"{name} holds {values[tuple(where)]} at {where}: finite float32 allowed"
+    )
+  return values

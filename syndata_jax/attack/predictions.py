@@ -38,6 +38,18 @@ class OtherNetwork(NamedTuple):
   test_accuracy: np.ndarray | None = None  # f32[M], fractions
 
 
+class Closeness(NamedTuple):
+  """How close each model's released images come to the audited examples.
+
+  High where close, such as minus the distance to the nearest image. No model
+  is asked for it: it is what the images alone give away.
+  """
+
+  canaries: np.ndarray  # f32[Q, M]
+  average: np.ndarray | None = None  # f32[V, M]
+  dummies: np.ndarray | None = None  # f32[D, M]
+
+
 class PredictionFile(NamedTuple):
   """The content of one `predictions.npz`; all its parts share the models."""
 
@@ -56,6 +68,9 @@ class PredictionFile(NamedTuple):
   target: int | None = None
   # What an auditor saw who watched DP-SGD step by step.
   white_box: GradientCanaries | None = None
+  # By the name of the space in which distances were taken, such as "pixels".
+  # One that is called like another network is that of its logits.
+  closeness: Mapping[str, Closeness] = MappingProxyType({})
 
 
 _CANARIES = Predictions._fields
@@ -67,6 +82,12 @@ _SELECTED = "selected"
 TARGET = "target"
 _WHITE_BOX = tuple(f"white_box_{name}" for name in GradientCanaries._fields)
 _OTHER = re.compile(r"other_(.*)_(logits|test_accuracy)", re.DOTALL)
+# What stands before the name of a space, by the field of `Closeness`.
+_CLOSENESS = {
+  "canaries": "closeness_",
+  "average": "average_closeness_",
+  "dummies": "dummy_closeness_",
+}
 
 
 def load_predictions(path: files.Path) -> PredictionFile:
@@ -86,6 +107,7 @@ def load_predictions(path: files.Path) -> PredictionFile:
       | `white_box_included` | bool[k, M], optional | fair coins |
       | `other_NAME_logits` | float[Q, M, A, K], optional | finite as f32 |
       | `other_NAME_test_accuracy` | float[M], optional | fractions, 0..1 |
+      | `closeness_NAME` | float[Q, M], optional | finite as f32 |
 
       and, optionally, the first three again with the prefix `average_`, and
       with `dummy_`, for the same models and classes; and `target`, an integer
@@ -94,7 +116,10 @@ def load_predictions(path: files.Path) -> PredictionFile:
       the target, as of a single model, one member and one non-member are
       enough.
       `NAME` is any of a-z, 0-9 and _, once for each other network of the
-      models. Other arrays are ignored.
+      models, and once for each space in which the images that a model released
+      were compared with the examples (high where close); `average_` and
+      `dummy_` examples then have `average_closeness_NAME` and
+      `dummy_closeness_NAME`. Other arrays are ignored.
 
   Returns:
     The arrays as f32, i32 and bool, logits always with the axis of views.
@@ -153,6 +178,10 @@ def _named(file: PredictionFile) -> dict[str, Any]:
     arrays[f"other_{name}_logits"] = logits
     if accuracy is not None:
       arrays[f"other_{name}_test_accuracy"] = accuracy
+  for name, closeness in file.closeness.items():
+    for field, values in closeness._asdict().items():
+      if values is not None:
+        arrays[_CLOSENESS[field] + name] = values
   return arrays
 
 
@@ -160,7 +189,11 @@ def is_known(name: str) -> bool:
   """Whether an array of this name has a meaning here."""
   known = (*_CANARIES, *_AVERAGE, *_DUMMIES, _ACCURACY, _SELECTED, TARGET)
   known += _WHITE_BOX
-  return name in known or _OTHER.fullmatch(name) is not None
+  return (
+    name in known
+    or _OTHER.fullmatch(name) is not None
+    or name.startswith(tuple(_CLOSENESS.values()))
+  )
 
 
 def checked(arrays: Mapping[str, np.ndarray]) -> PredictionFile:
@@ -188,10 +221,19 @@ def checked(arrays: Mapping[str, np.ndarray]) -> PredictionFile:
       scores, included = map(arrays.get, _WHITE_BOX)
       white_box = gradient_canaries(scores, included, models)
     others = _others(arrays, canaries.logits)
+    closeness = _closeness(arrays, canaries, average, dummies)
   except ValueError as error:
     raise UserError(str(error)) from error
   return PredictionFile(
-    canaries, average, accuracy, selected, others, dummies, target, white_box
+    canaries,
+    average,
+    accuracy,
+    selected,
+    others,
+    dummies,
+    target,
+    white_box,
+    closeness,
   )
 
 
@@ -236,3 +278,43 @@ def _others(
       checks.other_logits(arrays[first], first, logits), accuracy
     )
   return networks
+
+
+def _closeness(
+  arrays: Mapping[str, np.ndarray],
+  canaries: Predictions,
+  average: Predictions | None,
+  dummies: Predictions | None,
+) -> dict[str, Closeness]:
+  """How close released images come, by the name of the space.
+
+  Args:
+    arrays: by name.
+    canaries: of these models.
+    average: of the same models, or None.
+    dummies: of the same models, or None.
+  """
+  populations = {"canaries": canaries, "average": average, "dummies": dummies}
+  # A dict and not a set: it keeps the order of the file.
+  names = {
+    array.removeprefix(prefix): None
+    for prefix in _CLOSENESS.values()
+    for array in arrays
+    if array.startswith(prefix)
+  }
+  spaces = {}
+  for name in names:
+    if not re.fullmatch("[a-z0-9_]+", name):
+      raise ValueError(f"closeness in {name!r}: a-z, 0-9 and _ allowed")
+    fields: dict[str, np.ndarray] = {}
+    for field, population in populations.items():
+      array = _CLOSENESS[field] + name
+      if population is None and array in arrays:
+        raise ValueError(f"{array}: needs the logits of its examples beside it")
+      if population is not None:
+        if array not in arrays:
+          raise ValueError(f"{array} is missing: as in the other populations")
+        shape = population.membership.shape
+        fields[field] = checks.closeness(arrays[array], array, shape)
+    spaces[name] = Closeness(**fields)
+  return spaces

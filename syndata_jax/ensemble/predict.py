@@ -1,6 +1,5 @@
 """Logits of every model: on the same images, or of its own members."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -34,21 +33,48 @@ def querier(
   Returns:
     `(images u8[P,H,W,C], the same for every model) -> logits f32[M,P,K]`.
   """
-  layout, placed = engine.layout, engine.layout.place(variables)
+  ask, placed = _asker(engine), engine.layout.place(variables)
+  return lambda images: ask(placed, images)
 
-  @functools.cache
-  def program(size: int, shape: tuple[int, ...]) -> jax.stages.Wrapped:
-    images = jax.ShapeDtypeStruct((size, *shape), np.uint8)
-    return query_program(engine, placed, images)
 
-  def ask(images: np.ndarray) -> np.ndarray:
+def one_by_one(
+  engine: Engine,
+) -> Callable[[Any, int, np.ndarray], np.ndarray]:
+  """One model after the other, each asked about images of its own.
+
+  Args:
+    engine: network and normalisation; it is compiled once.
+
+  Returns:
+    `(variables of all models, model, images [P,H,W,C], u8 or as the network
+    reads them) -> logits f32[P,K]`.
+  """
+  single = engine._replace(layout=engine.layout.spread(1))
+  ask = _asker(single)
+
+  def ask_one(variables: Any, model: int, images: np.ndarray) -> np.ndarray:
+    own = jax.tree.map(lambda leaf: leaf[model : model + 1], variables)
+    return ask(single.layout.place(own), images)[0]
+
+  return ask_one
+
+
+def _asker(engine: Engine) -> Callable[[Any, np.ndarray], np.ndarray]:
+  """`(placed variables, images [P,H,W,C]) -> logits f32[M,P,K]`."""
+  layout = engine.layout
+  programs: dict[tuple, jax.stages.Wrapped] = {}
+
+  def ask(placed: Any, images: np.ndarray) -> np.ndarray:
     count, *shape = images.shape
     size = images_at_once(count)
     padded = np.resize(images, (-(-count // size) * size, *shape))
-    run = program(size, tuple(shape))
+    kind = (size, *shape, images.dtype)
+    if kind not in programs:
+      one = jax.ShapeDtypeStruct((size, *shape), images.dtype)
+      programs[kind] = query_program(engine, placed, one)
     with memory.exhaustion(layout):
       logits = [
-        layout.gather(run(placed, None, layout.replicate(part)))
+        layout.gather(programs[kind](placed, None, layout.replicate(part)))
         for part in np.split(padded, len(padded) // size)
       ]
     return np.concatenate(logits, axis=1)[:, :count]

@@ -7,7 +7,7 @@ from rich.console import Console
 from syndata_jax import attack, reporting
 from syndata_jax.attack import EpsilonBound, WhiteBoxBound
 from syndata_jax.files import read_json, write, write_json
-from syndata_jax.programs import audited, guarantee
+from syndata_jax.programs import audited, guarantee, images
 from syndata_jax.programs.summary import training_summary
 from syndata_jax.reporting import Report
 
@@ -30,7 +30,14 @@ def judge(
     report = make_report(workdir, data_dir)
   write_report(workdir, report)
   found, promised = report.attack, report.guarantee
-  reporting.render(found, report.training, console, promised, report.given)
+  reporting.render(
+    found,
+    report.training,
+    console,
+    promised,
+    report.given,
+    report.near_copies,
+  )
   exposed = reporting.most_exposed(report.per_canary(), console)
   console.print(exposed, highlight=False, crop=False)
   console.print(f"Everything is in {workdir}", highlight=False, markup=False)
@@ -60,6 +67,7 @@ def make_report(workdir: pathlib.Path, data_dir: str | None = None) -> Report:
     guarantee.promised(statement, EpsilonBound(**record["epsilon_bound"])),
     *audited.read(workdir),
     read_json(given) if given.exists() else None,
+    *images.read(workdir),
   )
 
 
@@ -78,3 +86,5 @@ def write_report(workdir: pathlib.Path, report: Report) -> None:
     reporting.write_csv(workdir / "average.csv", report.per_average())
   if report.canaries is not None and report.canaries.images is not None:
     report.canary_sheet(workdir / "canaries.png")
+  if report.pairs:
+    report.closest_pairs(workdir / "near_copies.png")

@@ -20,7 +20,7 @@ from syndata_jax.ensemble.flops import peak_flops
 from syndata_jax.errors import UserError
 from syndata_jax.keys import stream
 from syndata_jax.paradigms import Queried
-from syndata_jax.programs import audited, guarantee
+from syndata_jax.programs import audited, guarantee, images
 from syndata_jax.programs import workdir as workdirs
 from syndata_jax.programs.plan import Plan, flops_per_image
 from syndata_jax.programs.query import Ask, query
@@ -82,9 +82,13 @@ def train_and_query(plan: Plan, path: str, console: Console) -> pathlib.Path:
       stream(key, "learn"),
       training_set,
     )
+    others = paradigm.others(training_set)
+    compared = None
+    if synthesized.makes_images:
+      spaces = images.spaces(plan, final)
+      compared = images.compare(plan, training_set, spaces, others, on_round)
   learner = paradigm.learner(training_set)
   released = learner.release(state)
-  others = paradigm.others(training_set)
   answers = query(
     plan,
     _ask(Queried(paradigm.queried, released)),
@@ -94,6 +98,9 @@ def train_and_query(plan: Plan, path: str, console: Console) -> pathlib.Path:
   if learner.canaries is not None:
     included, scores = (array.T for array in learner.canaries(state))
     answers = answers._replace(white_box=GradientCanaries(scores, included))
+  if compared is not None:
+    answers = answers._replace(closeness=compared.closeness)
+    images.keep(workdir, compared)
   seconds = before + time.perf_counter() - start
   machine = _described(plan, synthesized.seconds) | {"wall_seconds": seconds}
   files.write_json(workdir / "machine.json", machine)

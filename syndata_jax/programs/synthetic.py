@@ -35,6 +35,8 @@ class Synthesized(NamedTuple):
 
   training_set: TrainingSet  # it has entered
   seconds: float
+  # Whether there are images other than each model's own members as they are.
+  makes_images: bool = True
 
 
 def synthesize(
@@ -75,16 +77,17 @@ def synthesize(
   training_set = plan.paradigm.synthesize(key, private, workspace)
   entered = enter(training_set, private)
   seconds = spent()
-  if not _is_private_pool(training_set, private):
+  makes_images = not is_private_pool(training_set, private)
+  if makes_images:
     _write(folder, training_set, seconds)
     pixels = plan.paradigm.pixels(entered, 0)
     labels = entered.of_model(0)[1]
     labels = labels.argmax(-1) if labels.ndim > 1 else labels
     image_sheet(folder / "first_model.png", pixels, labels)
-  return Synthesized(entered, seconds)
+  return Synthesized(entered, seconds, makes_images)
 
 
-def _is_private_pool(training_set: TrainingSet, private: Private) -> bool:
+def is_private_pool(training_set: TrainingSet, private: Private) -> bool:
   """Whether nothing is in the set but each model's own members."""
   images, labels, members, released, chosen = training_set
   if not all(part is None for part in (images, labels, released, chosen)):

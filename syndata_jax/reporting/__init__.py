@@ -3,6 +3,7 @@
 from syndata_jax.reporting.exposed import Examples, most_exposed, write_csv
 from syndata_jax.reporting.figures import loss_figure, roc_figure
 from syndata_jax.reporting.guarantee import Guarantee
+from syndata_jax.reporting.pairs import Pairs
 from syndata_jax.reporting.progress import stage_progress
 from syndata_jax.reporting.report import Report
 from syndata_jax.reporting.sheet import image_sheet
@@ -12,6 +13,7 @@ from syndata_jax.reporting.table import render, render_text
 __all__ = [
   "Examples",
   "Guarantee",
+  "Pairs",
   "Report",
   "Stage",
   "image_sheet",

@@ -20,6 +20,7 @@ from syndata_jax.reporting.guarantee import (
   epsilon_table,
   is_broken,
 )
+from syndata_jax.reporting.images import copies_table
 from syndata_jax.reporting.table import (
   cautions,
   leakage_table,
@@ -39,6 +40,7 @@ def render_html(
   guarantee: Guarantee | None,
   exposure: Mapping[str, np.ndarray],
   given: Mapping[str, Any] | None = None,
+  copies: Mapping[str, Any] | None = None,
 ) -> str:
   """The report of one run.
 
@@ -49,11 +51,14 @@ def render_html(
     exposure: columns of equal length by name, the most exposed canary first:
       see `Report.per_canary`.
     given: as in `render`.
+    copies: as in `render`.
   """
-  parts = [*_verdict(attack, training, guarantee, given)]
+  parts = [*_verdict(attack, training, guarantee, given, copies)]
   parts.append(_of_rich(leakage_table(attack, training)))
   bound, white_box = attack["epsilon_bound"], attack.get("white_box_bound")
   parts.append(_of_rich(epsilon_table(bound, guarantee, white_box)))
+  if copies is not None:
+    parts.append(_of_rich(copies_table(copies)))
   facts = setting(attack["headline"], training, given)
   if guarantee is not None:
     facts["Guarantee"] = guarantee.lines
@@ -70,6 +75,7 @@ def _verdict(
   training: Mapping[str, Any] | None,
   guarantee: Guarantee | None,
   given: Mapping[str, Any] | None,
+  copies: Mapping[str, Any] | None,
 ) -> Iterator[str]:
   """The sentence and its warnings; the arguments are those of `render`."""
   if given is not None and given["title"] is not None:
@@ -79,7 +85,7 @@ def _verdict(
   if guarantee is not None and is_broken(bound, guarantee, white_box):
     text = escape(broken(bound, guarantee, white_box))
     yield f'<p style="{_WARNING}"><b>{text}</b></p>'
-  for note in cautions(attack, training, given):
+  for note in cautions(attack, training, given, copies):
     yield f'<p style="{_WARNING}">Note: {escape(note)}</p>'
 
 

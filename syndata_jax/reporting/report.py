@@ -16,6 +16,7 @@ from syndata_jax.reporting.exposed import Examples
 from syndata_jax.reporting.formats import counted
 from syndata_jax.reporting.guarantee import Guarantee, is_broken
 from syndata_jax.reporting.html import render_html
+from syndata_jax.reporting.pairs import Pairs, draw_pairs, pairs_sheet
 from syndata_jax.reporting.table import render_text, verdict_sentence
 
 
@@ -42,6 +43,9 @@ class Report:
       training images, `label_true` and so on; None where they are not known.
     average: the same of the average case.
     given: `title`, `facts` and `notes` that came with logits from elsewhere.
+    near_copies: shares of the released images that are close to private ones,
+      as `near_copies.json` holds them; None where there are no images.
+    pairs: the closest of them beside their private neighbours, by the space.
   """
 
   attack: dict[str, Any]
@@ -51,6 +55,8 @@ class Report:
   canaries: Examples | None = None
   average: Examples | None = None
   given: Mapping[str, Any] | None = None
+  near_copies: Mapping[str, Any] | None = None
+  pairs: Mapping[str, Pairs] = dataclasses.field(default_factory=dict)
 
   @property
   def canary_index(self) -> np.ndarray | None:
@@ -70,7 +76,13 @@ class Report:
 
   def table(self) -> str:
     """The whole report as plain text of 100 columns."""
-    return render_text(self.attack, self.training, self.guarantee, self.given)
+    return render_text(
+      self.attack,
+      self.training,
+      self.guarantee,
+      self.given,
+      self.near_copies,
+    )
 
   def per_canary(self) -> dict[str, np.ndarray]:
     """How exposed each canary is, the most exposed first.
@@ -94,6 +106,10 @@ class Report:
         recognises it, at an FPR of 0.1% over all canaries and models.
       - `recognised_low`, `recognised_high`: its 95% interval.
       - `recognised_at_1_percent`: the same at an FPR of 1%.
+      - `pixels_recognised`, `pixels_distance_in`, `pixels_distance_out`, and
+        the same of `features`: share of `models_in` whose released images alone
+        give it away at an FPR of 0.1%; its mean distance to the nearest image
+        of those models, and of the others. Absent where there are no images.
 
       NaN where there is no such model, as for half of the canaries of a single
       model.
@@ -104,11 +120,30 @@ class Report:
     """`per_canary` of the average case; empty where there is none."""
     if self.predictions.average is None:
       return {}
-    return exposed.columns(exposure(self.predictions.average), self.average)
+    return self._columns("average", self.average)
 
   @functools.cached_property
   def _per_canary(self) -> dict[str, np.ndarray]:
-    return exposed.columns(exposure(self.predictions.canaries), self.canaries)
+    return self._columns("canaries", self.canaries)
+
+  def _columns(
+    self, field: str, examples: Examples | None
+  ) -> dict[str, np.ndarray]:
+    """Those of one population.
+
+    Args:
+      field: of the predictions.
+      examples: what is known of them.
+    """
+    predictions = getattr(self.predictions, field)
+    columns = exposed.columns(exposure(predictions), examples)
+    for space, closeness in self.predictions.closeness.items():
+      values = getattr(closeness, field)
+      if values is not None:
+        columns |= exposed.through_images(
+          space, values, predictions.membership, columns["row"]
+        )
+    return columns
 
   def roc(self, path: files.Path | None = None) -> Figure:
     """The ROC curves on logarithmic axes; a notebook shows them.
@@ -150,6 +185,22 @@ class Report:
       return canary_sheet.draw_canaries(images, table)
     return canary_sheet.canary_sheet(path, images, table)
 
+  def closest_pairs(self, path: files.Path | None = None) -> Figure:
+    """The released images closest to private ones, beside them: private.
+
+    Args:
+      path: of a PNG to write as well, which its owner alone may read.
+
+    Raises:
+      UserError: there are no such pairs, as with logits from elsewhere, or of a
+        paradigm that releases no images.
+    """
+    if not self.pairs:
+      raise UserError("no pairs of images: only a run that makes images has")
+    if path is None:
+      return draw_pairs(self.pairs)
+    return pairs_sheet(path, self.pairs)
+
   @property
   def _title(self) -> str:
     canaries = self.predictions.canaries
@@ -177,4 +228,5 @@ class Report:
       self.guarantee,
       self._per_canary,
       self.given,
+      self.near_copies,
     )

@@ -12,7 +12,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from syndata_jax.reporting import facts
+from syndata_jax.reporting import facts, images
 from syndata_jax.reporting.formats import level, percent
 from syndata_jax.reporting.guarantee import (
   Guarantee,
@@ -37,6 +37,7 @@ def render(
   console: Console,
   guarantee: Guarantee | None = None,
   given: Mapping[str, Any] | None = None,
+  copies: Mapping[str, Any] | None = None,
 ) -> None:
   """Prints the report of one run.
 
@@ -61,8 +62,9 @@ def render(
     guarantee: None for a paradigm without.
     given: what came with logits from elsewhere: `title` (or None), `facts`, by
       their names, and `notes`.
+    copies: the contents of `near_copies.json`; None without released images.
   """
-  for block in _blocks(attack, training, console, guarantee, given):
+  for block in _blocks(attack, training, console, guarantee, given, copies):
     console.print(block, highlight=False, crop=False)
 
 
@@ -71,12 +73,13 @@ def render_text(
   training: Mapping[str, Any] | None,
   guarantee: Guarantee | None = None,
   given: Mapping[str, Any] | None = None,
+  copies: Mapping[str, Any] | None = None,
 ) -> str:
   """The same report as plain text of 100 columns, for `report.txt`."""
   file = io.StringIO()
   # Without a colour system no escape code is written, whatever the shell asks.
   console = Console(file=file, width=_TEXT_WIDTH, color_system=None)
-  render(attack, training, console, guarantee, given)
+  render(attack, training, console, guarantee, given, copies)
   lines = [line.rstrip() for line in file.getvalue().splitlines()]
   return "\n".join(lines) + "\n"
 
@@ -97,12 +100,13 @@ def cautions(
   attack: Mapping[str, Any],
   training: Mapping[str, Any] | None = None,
   given: Mapping[str, Any] | None = None,
+  copies: Mapping[str, Any] | None = None,
 ) -> list[str]:
   """The notes below the verdict; the arguments are those of `render`."""
   about_attack = [] if _is_one_run(attack) else notes(attack)
   about_input = [] if given is None else list(given["notes"])
-  about_canaries = facts.canary_note(training)
-  return [*about_attack, *about_input, *filter(None, [about_canaries])]
+  about_data = [images.copies_note(copies), facts.canary_note(training)]
+  return [*about_attack, *about_input, *filter(None, about_data)]
 
 
 def leakage_table(
@@ -125,6 +129,7 @@ def _blocks(
   console: Console,
   guarantee: Guarantee | None,
   given: Mapping[str, Any] | None,
+  copies: Mapping[str, Any] | None,
 ) -> Iterator[RenderableType]:
   """The parts of the report, in order; the arguments are those of `render`."""
   canaries, average = attack["canaries"], attack.get("average")
@@ -138,7 +143,7 @@ def _blocks(
     yield Padding(
       Text(broken(bound, guarantee, white_box), style="bold red"), (0, 1, 1, 1)
     )
-  for note in cautions(attack, training, given):
+  for note in cautions(attack, training, given, copies):
     yield Padding(Text(f"Note: {note}", style="yellow"), (0, 1, 1, 1))
   yield _facts(facts.setting(attack["headline"], training, given))
   yield ""
@@ -149,6 +154,10 @@ def _blocks(
     yield ""
     share = attack["selection"]["share"]
     yield _facts(facts.chosen(share, _chosen_as(training)))
+  if copies is not None:
+    yield ""
+    yield _unsqueezed(images.copies_table(copies), console)
+    yield _facts(images.copies_facts(copies, attack))
   if guarantee is not None:
     yield ""
     yield _facts({"Guarantee": guarantee.lines})
@@ -207,16 +216,27 @@ def _leakage(attack: Mapping[str, Any], chosen_as: str) -> Table:
       _add_rates(table, f"  of these, {name}", parts[key])
   for name, record in attack.get("others", {}).items():
     _add_rates(table, f"{name}: canaries", record["tpr_at_fpr"])
+  _add_images(table, attack, "canaries")
   if "average" in attack:
     average = attack["average"]["attacks"][0]
     _add_rates(table, "average case", average["tpr_at_fpr"])
+    _add_images(table, attack, "average")
   if "dummies" in attack:
     null = attack["dummies"]["attacks"][0]
     _add_rates(table, "dummies (in no model)", null["tpr_at_fpr"])
+    _add_images(table, attack, "dummies")
   # What guessing is expected to reach with so many non-members of the canaries.
   chance = [level(canaries["chance"][key]) for key in _QUOTED]
   table.add_row("guessing", chance[0], "", chance[1], style="dim")
   return table
+
+
+def _add_images(
+  table: Table, attack: Mapping[str, Any], population: str
+) -> None:
+  """Rows of the leakage table, of the images alone."""
+  for name, rates in images.rates(attack, population):
+    _add_rates(table, name, rates)
 
 
 def _add_rates(table: Table, name: str, rates: Mapping[str, Any]) -> None:
@@ -233,7 +253,9 @@ def _add_rates(table: Table, name: str, rates: Mapping[str, Any]) -> None:
       cells += [percent(rate["value"]), _interval(rate)]
     else:
       cells += [percent(rate), ""]
-  lines = textwrap.wrap(name, _NAME_WIDTH, subsequent_indent="    ")
+  lines = textwrap.wrap(
+    name, _NAME_WIDTH, subsequent_indent="    ", break_on_hyphens=False
+  )
   table.add_row("\n".join(lines), *cells)
 
 

@@ -46,9 +46,12 @@ def verdict(attack: Mapping[str, Any], canary_kind: str | None) -> str:
     f"Of the {subject(canary_kind)} a model was trained on, the attack "
     f"recognises {percent(tpr['value'])} with at most {_odds(fpr)}."
   )
+  images = _images_find(attack)
   if tpr["low"] > canaries["chance"][str(fpr)]:
-    return sentence
+    return f"{sentence} {images}" if images else sentence
   other = _another_finds(canaries) or _epsilon_finds(attack["epsilon_bound"])
+  if images:
+    return f"{sentence} {other} {images}" if other else f"{sentence} {images}"
   if other is None:
     other = (
       "That is not clearly more than guessing; a stronger attack may find more."
@@ -136,6 +139,21 @@ def _another_finds(canaries: Mapping[str, Any]) -> str | None:
         f"leak: another attack ({name}) recognises {percent(best['value'])} "
         f"with at most {_odds(float(fpr))}, corrected for the choice of one "
         f"among {count}."
+      )
+  return None
+
+
+def _images_find(attack: Mapping[str, Any]) -> str | None:
+  """What released images show alone, at the lowest FPR where they do."""
+  canaries = attack["canaries"]
+  for fpr, best in attack.get("images_corrected", {}).items():
+    resolved = float(fpr) >= canaries["smallest_fpr"]
+    if resolved and best["low"] > canaries["chance"][fpr]:
+      return (
+        "The released images alone give members away: by their distance in"
+        f" {best['space']} {percent(best['value'])} are recognised with at most"
+        f" {_odds(float(fpr))}, corrected for the choice of one among"
+        f" {best['choices']}."
       )
   return None
 
