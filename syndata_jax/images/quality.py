@@ -1,6 +1,7 @@
 """What the synthetic images of every model are worth: a JSON-ready record."""
 
 import statistics
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from syndata_jax.data import Dataset
 from syndata_jax.data.training_set import Private, TrainingSet
-from syndata_jax.ensemble import Engine, Workspace
+from syndata_jax.ensemble import Engine, Round, Workspace
 from syndata_jax.images import classifier, fidelity
 from syndata_jax.images.halves import halves
 from syndata_jax.images.spaces import Space, trained
@@ -72,7 +73,6 @@ def quality(
     and recall; `neighbours`. A figure is a dict of `mean`, `deviation` (the
     sample's, 0 of one model) and `models`, a list.
   """
-  layout, dtype = paradigm.queried.layout, paradigm.queried.dtype
   root = stream(jax.random.key(0), "quality")
   all_rows = _rows(root, training_set)
   size = min(training_set.size, MOST_COMPARED)
@@ -92,14 +92,30 @@ def quality(
     return private.images[rows[:size]].astype(np.float32) / 255
 
   models = range(training_set.num_models)
+  features = trained(dataset, workspace, paradigm.queried.layout)
   figures = {}
-  for space in (trained(dataset, workspace, layout, dtype), *spaces):
+  for space in (features, *spaces):
     judge = _judge(space, real, matched)
+    judged = []
+    for model in models:
+      start = time.perf_counter()
+      judged.append(judge(synthetic(model)))
+      seconds, left = time.perf_counter() - start, len(models) - model - 1
+      workspace.on_round(
+        Round(
+          f"fidelity in {space.name}",
+          model + 1,
+          len(models),
+          seconds,
+          size,
+          left * size,
+          {},
+        )
+      )
+    real_ones = [judge(members(model)) for model in models[:_MEMBERS_OF]]
     figures[space.name] = {
-      "synthetic": _figures(judge(synthetic(model)) for model in models),
-      "members": _figures(
-        judge(members(model)) for model in models[:_MEMBERS_OF]
-      ),
+      "synthetic": _figures(judged),
+      "members": _figures(real_ones),
     }
   return {
     "spaces": figures,
@@ -167,12 +183,9 @@ def _judge(
   return judge
 
 
-def _figures(
-  models: Iterable[dict[str, float | None]],
-) -> dict[str, Any]:
+def _figures(models: Sequence[dict[str, float | None]]) -> dict[str, Any]:
   """Mean and spread of each figure over the models; None where it is none."""
-  each = list(models)
-  columns = {name: [one[name] for one in each] for name in _FIGURES}
+  columns = {name: [one[name] for one in models] for name in _FIGURES}
   return {
     name: None if None in values else _over_models(values)
     for name, values in columns.items()

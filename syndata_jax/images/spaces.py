@@ -58,7 +58,7 @@ def trained(
   dataset: Dataset,
   workspace: Workspace,
   layout: Layout,
-  dtype: Any = jnp.float32,
+  dtype: jax.typing.DTypeLike = jnp.float32,
 ) -> Space:
   """The space "features": the last layer but one of a small network.
 
@@ -74,7 +74,8 @@ def trained(
     dataset: whose test images are read.
     workspace: trains the network, in the stage "features", which resumes.
     layout: of which one model is trained.
-    dtype: of the computation.
+    dtype: of the computation; whatever a run's precision is, its audit takes
+      the default, so that figures of runs can be compared.
   """
   images, labels = halves(dataset).space
   engine = Engine(

@@ -68,9 +68,7 @@ def sets(blank: int = 0) -> TrainingSet:
   """Noise of two models, so that accuracy goes up and down."""
   rng = np.random.default_rng(1)
   labels = rng.integers(0, 3, (2, 23)).astype(np.int32)
-  images = (
-    rng.normal(size=(2, 23, 8, 8, 1))
-  )
+  images = rng.normal(size=(2, 23, 2, 2, 1))
   images[:, 23 - blank :] = 0
   return TrainingSet(images.astype(np.float32), labels, None)
 
@@ -78,7 +76,7 @@ def sets(blank: int = 0) -> TrainingSet:
 def learnt(training_set, held_out, epochs):
   """The last states of two models, what was said, and their tools."""
   tools = engine(2)._replace(
-    model=Linear(), recipe=Recipe(epochs, 5, 0.03, schedule="constant")
+    model=Linear(), recipe=Recipe(epochs, 5, 0.3, schedule="constant")
   )
   learner = classifier.learner(tools, held_out, training_set)
   rounds, history = training(learner, jax.random.key(3), training_set), []
