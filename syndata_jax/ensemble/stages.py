@@ -19,12 +19,12 @@ from syndata_jax import files, identity
 from syndata_jax.data.training_set import TrainingSet
 from syndata_jax.ensemble import hosts, memory
 from syndata_jax.ensemble.checkpoints import Checkpoints
-from syndata_jax.ensemble.layout import Layout
 from syndata_jax.ensemble.host_stages import (
   HostRounds,
   produce_on_host,
   repeat_on_host,
 )
+from syndata_jax.ensemble.layout import Layout
 from syndata_jax.ensemble.learner import Learner, MakeLearner, Own, Pool
 from syndata_jax.ensemble.round import OnRound, Round
 from syndata_jax.ensemble.shards import Shards

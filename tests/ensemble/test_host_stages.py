@@ -55,7 +55,7 @@ def test_a_state_continues_at_its_checkpoint(tmp_path):
   assert {done.of for done in told} == {ROUNDS}
   again = workspace.repeat_on_host("sum", counted(ran=ran))
   assert again["sum"].tolist() == [21] and ran == [5, 6]
-  with pytest.raises(UserError, match="sum: num_epochs: .* 6 of 3"):
+  with pytest.raises(UserError, match=r"sum: num_epochs: .* 6 of 3"):
     workspace.repeat_on_host("sum", counted(3))
 
 
