@@ -1,41 +1,75 @@
 """The folder of a pre-trained diffusion model.
 
-`params.npz` holds the parameters by path, `base.json` what they belong to, with
-the digest of the arrays; it is written last, so a folder that has it is whole.
-Equal models are equal bytes, but for the facts.
+`params.npz` holds the parameters by path, `seen.npy` the digests of the images
+that it learned from, `base.json` what they belong to, with the digests of both
+files; it is written last, so a folder that has it is whole. Equal models are
+equal bytes, but for the facts.
 """
 
+import dataclasses
 import hashlib
 import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from syndata_jax import files
 from syndata_jax.data.training_set import named_leaves
+from syndata_jax.diffusion.model import DiffusionOptions, init, make_network
 from syndata_jax.errors import UserError
 
 _FACTS = "base.json"
 _PARAMS = "params.npz"
+_SEEN = "seen.npy"
 
 
 class Base(NamedTuple):
   """A diffusion model that was trained before, on public images.
 
   Attributes:
-    options: of its network, JSON-ready.
+    options: of its network and its training.
     image_shape: (H, W, C) of its images.
     num_classes: K; label K is "no class".
     params: nested dicts of f32 arrays, the moving average of the weights.
     facts: where it comes from, JSON-ready: images, epochs, date, versions.
+    seen: u64[P], sorted digests of the images that it learned from.
   """
 
-  options: dict[str, Any]
+  options: DiffusionOptions
   image_shape: tuple[int, int, int]
   num_classes: int
   params: dict[str, Any]
   facts: dict[str, Any]
+  seen: np.ndarray
+
+
+def digests(images: np.ndarray) -> np.ndarray:
+  """Of images u8[P,H,W,C], sorted and each once: u64[at most P]."""
+  short = (hashlib.sha256(image.tobytes()).digest()[:8] for image in images)
+  return np.unique(np.frombuffer(b"".join(short), "<u8"))
+
+
+def refuse_private(base: Base, images: np.ndarray) -> None:
+  """Makes sure that a base has not seen private images.
+
+  It would carry them into every shadow model, members or not. Found are those
+  that are equal to the bit; who pre-trains answers for all others.
+
+  Args:
+    base: to begin at.
+    images: u8[N,H,W,C], private.
+
+  Raises:
+    UserError: how many it has seen.
+  """
+  shared = np.isin(digests(images), base.seen).sum()
+  if shared:
+    raise UserError(
+      f"has learned from {shared} of the private images: must be pre-trained"
+      " without them"
+    )
 
 
 def save(folder: files.Path, base: Base) -> None:
@@ -51,8 +85,18 @@ def save(folder: files.Path, base: Base) -> None:
     (path / _FACTS).unlink(missing_ok=True)
     with files.write_stream(path / _PARAMS) as stream:
       np.savez(stream, **arrays)
-    content = base._asdict() | {"sha256": _digest(path / _PARAMS)}
-    del content["params"]
+    with files.write_stream(path / _SEEN) as stream:
+      np.save(stream, base.seen, allow_pickle=False)
+    content = {
+      "options": {
+        field.name: getattr(base.options, field.name)
+        for field in dataclasses.fields(DiffusionOptions)
+      },
+      "image_shape": list(base.image_shape),
+      "num_classes": base.num_classes,
+      "facts": base.facts,
+      "sha256": {name: _digest(path / name) for name in (_PARAMS, _SEEN)},
+    }
     files.write_json(path / _FACTS, content)
   except OSError as error:
     raise UserError(
@@ -81,33 +125,54 @@ def load(
       f"{folder}: has no {_FACTS}: must be the folder of a pre-trained"
       " diffusion model, as syndata-pretrain writes it"
     )
-  content = files.read_json(path / _FACTS)
-  base, digest = _described(path, content)
+  base, sums = _described(path, files.read_json(path / _FACTS))
   _check_images(folder, base, image_shape, num_classes)
-  if not (path / _PARAMS).is_file():
-    raise UserError(f"{folder}: has no {_PARAMS}; write it again")
-  if _digest(path / _PARAMS) != digest:
-    raise UserError(
-      f"{path / _PARAMS}: damaged (its digest is not the one in {_FACTS});"
-      " write it again"
-    )
-  return base._replace(params=_nested(files.read_arrays(path / _PARAMS)))
+  for name in (_PARAMS, _SEEN):
+    if not (path / name).is_file():
+      raise UserError(f"{folder}: has no {name}; write it again")
+    if _digest(path / name) != sums.get(name):
+      raise UserError(
+        f"{path / name}: damaged (its digest is not the one in {_FACTS});"
+        " write it again"
+      )
+  params = _nested(files.read_arrays(path / _PARAMS))
+  _check_params(folder, base, params)
+  return base._replace(params=params, seen=np.load(path / _SEEN))
 
 
-def _described(path: pathlib.Path, content: Any) -> tuple[Base, str]:
-  """What `base.json` says, its parameters still empty, and their digest."""
+def _described(
+  path: pathlib.Path, content: Any
+) -> tuple[Base, Mapping[str, str]]:
+  """What `base.json` says, the arrays still empty, and their digests."""
   try:
     height, width, channels = map(int, content["image_shape"])
     base = Base(
-      options=dict(content["options"]),
+      options=DiffusionOptions(**content["options"]),
       image_shape=(height, width, channels),
       num_classes=int(content["num_classes"]),
       params={},
       facts=dict(content["facts"]),
+      seen=np.zeros(0, np.uint64),
     )
-    return base, str(content["sha256"])
+    return base, dict(content["sha256"])
   except (KeyError, TypeError, ValueError) as error:
-    raise UserError(f"{path / _FACTS}: damaged; write it again") from error
+    raise UserError(
+      f"{path / _FACTS}: damaged, or of another version; write it again"
+    ) from error
+
+
+def _check_params(folder: files.Path, base: Base, params: Any) -> None:
+  """Refuses parameters of another network than the options describe."""
+  module = make_network(base.options, base.image_shape, base.num_classes)
+  wanted = jax.eval_shape(
+    lambda: init(jax.random.key(0), module, base.image_shape)
+  )
+  shapes = lambda tree: {n: a.shape for n, a in named_leaves(tree)}
+  if shapes(params) != shapes(wanted):
+    raise UserError(
+      f"{folder}: its parameters are not of the network that its {_FACTS}"
+      " describes; write it again"
+    )
 
 
 def _check_images(
