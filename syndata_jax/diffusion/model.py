@@ -202,6 +202,7 @@ def learner(
   steps: int = 0,
   base: Any = None,
   rank: int = 0,
+  split: Callable[[jax.Array], jax.Array] = lambda index: index,
 ) -> Learner:
   """How one diffusion model learns; what it releases are averaged `params`.
 
@@ -213,6 +214,8 @@ def learner(
     base: parameters to begin at, NumPy arrays; None for fresh ones.
     rank: of adapters beside the base, which are then all that is trained and
       released; 0 to train all weights.
+    split: is told the rows of a batch, i32[B], and may say where they are
+      computed; see `ensemble.data_axis`.
 
   Raises:
     UserError: a batch larger than one model's data.
@@ -242,6 +245,7 @@ def learner(
     state: DiffusionState, index: jax.Array, own: Own, pool: Pool
   ) -> tuple[DiffusionState, dict[str, jax.Array]]:
     key = jax.random.fold_in(stream(own.key, "diffusion"), state.step)
+    index = split(index)
     pixels, labels, _ = data(own, pool)
     apply = applied(module, pool.shared if rank else None)
     named = hidden(key, labels[index], options.label_drop, module.num_classes)
