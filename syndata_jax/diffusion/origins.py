@@ -1,4 +1,4 @@
-"""Which private rows stand behind the images of a model: classes and origins."""
+"""Which private rows stand behind the images of a model."""
 
 import jax
 import numpy as np

@@ -56,7 +56,8 @@ class Setup(NamedTuple):
   def learner(self) -> MakeLearner:
     """How a diffusion model learns."""
     rank = self.options.rank if self.options.method == "lora" else 0
-    return partial(_learner, self.module, self.options, self.base, rank)
+    options, base = self.options, self.base
+    return partial(learner, self.module, options, base=base, rank=rank)
 
 
 def make(engine: Engine, options: Options, private: Private) -> Paradigm:
@@ -142,17 +143,6 @@ def synthesize(
     members=None,
     chosen=rows if options.sampling == "image" else None,
   )
-
-
-def _learner(
-  module: UNet,
-  options: Options,
-  base: Any,
-  rank: int,
-  training_set: TrainingSet,
-  steps: int = 0,
-) -> Any:
-  return learner(module, options, training_set, steps, base, rank)
 
 
 def _same_base(setup: Setup, workspace: Workspace) -> None:

@@ -1,4 +1,4 @@
-"""Whether the sets of all models fit into memory, before anything is trained."""
+"""Whether the sets of all models fit into memory: asked before training."""
 
 import math
 import os
