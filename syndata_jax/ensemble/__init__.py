@@ -2,6 +2,7 @@
 
 from syndata_jax.ensemble.checkpoints import Checkpoints
 from syndata_jax.ensemble.engine import Engine
+from syndata_jax.ensemble.host_stages import HostRounds
 from syndata_jax.ensemble.layout import Layout, make_layout
 from syndata_jax.ensemble.learner import Learner, MakeLearner, Own, Pool, data
 from syndata_jax.ensemble.predict import (
@@ -32,6 +33,7 @@ from syndata_jax.ensemble.stages import (
 __all__ = [
   "Checkpoints",
   "Engine",
+  "HostRounds",
   "Layout",
   "Learner",
   "MakeLearner",

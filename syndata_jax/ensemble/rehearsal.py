@@ -14,6 +14,7 @@ import numpy as np
 from syndata_jax.data.training_set import TrainingSet
 from syndata_jax.ensemble import memory
 from syndata_jax.ensemble.checkpoints import Checkpoints
+from syndata_jax.ensemble.host_stages import HostRounds, one_round
 from syndata_jax.ensemble.layout import Layout
 from syndata_jax.ensemble.learner import MakeLearner
 from syndata_jax.ensemble.shards import Shards
@@ -88,13 +89,52 @@ class Rehearsal(Workspace):
     """Times the first rounds; their last output stands for all that follow."""
     shards = Shards(self.folder / stage / "shards", rounds.number)
     self._rehearse(stage, layout, rounds, rounds, shards=shards)
-    last = max(n for n in range(1, rounds.number + 1) if shards.sound(n))
-    for number in range(last + 1, rounds.number + 1):
-      for there, here in zip(
-        shards.paths(last), shards.paths(number), strict=True
-      ):
-        os.link(there, here)
+    _fill(shards)
     return shards
+
+  def repeat_on_host(self, stage: str, rounds: HostRounds) -> Any:
+    """Times the first rounds; the state is theirs."""
+    return self._rehearse_on_host(stage, rounds)
+
+  def produce_on_host(self, stage: str, rounds: HostRounds) -> Shards:
+    """Times the first rounds; their last output stands for all that follow."""
+    shards = Shards(self.folder / stage / "shards", rounds.number)
+    self._rehearse_on_host(stage, rounds, shards)
+    _fill(shards)
+    return shards
+
+  def _rehearse_on_host(
+    self, stage: str, rounds: HostRounds, shards: Shards | None = None
+  ) -> Any:
+    """Runs a few rounds, and adds an estimate."""
+    begin = time.perf_counter()
+    taken: list[float] = []
+    state = rounds.init()
+    with prefixed(stage):
+      for number in range(1, rounds.number + 1):
+        start = time.perf_counter()
+        state, outputs = one_round(rounds, number, state, self.on_round, stage)
+        taken.append(time.perf_counter() - start)
+        if shards:
+          shards.save(number, outputs)
+        if sum(taken) > _SECONDS:
+          break
+    each = float(np.median(taken))
+    self.estimates.append(
+      Estimate(
+        stage,
+        seconds=each * rounds.number,
+        compilation=0.0,
+        round=each,
+        rounds=rounds.number,
+        memory=None,
+        models=rounds.num_models,
+        chunk=1,
+        images=rounds.images * rounds.number,
+      )
+    )
+    self.seconds.append(time.perf_counter() - begin)
+    return state
 
   def _rehearse(
     self,
@@ -151,6 +191,16 @@ class Rehearsal(Workspace):
     result = layout.gather(state)
     self.seconds.append(time.perf_counter() - begin)
     return result
+
+
+def _fill(shards: Shards) -> None:
+  """Lets the last shard stand for all that follow."""
+  last = max(n for n in range(1, shards.number + 1) if shards.sound(n))
+  for number in range(last + 1, shards.number + 1):
+    for there, here in zip(
+      shards.paths(last), shards.paths(number), strict=True
+    ):
+      os.link(there, here)
 
 
 def _compiled(

@@ -19,26 +19,17 @@ from syndata_jax import files, identity
 from syndata_jax.data.training_set import TrainingSet
 from syndata_jax.ensemble import hosts, memory
 from syndata_jax.ensemble.checkpoints import Checkpoints
+from syndata_jax.ensemble.host_stages import (
+  HostRounds,
+  produce_on_host,
+  repeat_on_host,
+)
 from syndata_jax.ensemble.layout import Layout
 from syndata_jax.ensemble.learner import Learner, MakeLearner, Own, Pool
+from syndata_jax.ensemble.round import OnRound, Round
 from syndata_jax.ensemble.shards import Shards
 from syndata_jax.errors import UserError, prefixed
 from syndata_jax.keys import model_keys
-
-
-class Round(NamedTuple):
-  """What is known after one round of a stage, such as an epoch."""
-
-  stage: str
-  number: int  # 1 is the first
-  of: int  # rounds of the whole stage
-  seconds: float  # wall time; that of the first includes compilation
-  images: int  # presented to all models together
-  left: int  # images of the rounds to come
-  metrics: dict[str, np.ndarray]  # f32[M] each
-
-
-OnRound = Callable[[Round], None]
 
 _IDENTITY = "identity.json"
 
@@ -316,6 +307,19 @@ class Workspace:
     checkpoints = Checkpoints(folder / "states", self.every)
     with prefixed(stage):
       repeat(layout, rounds, checkpoints, self.on_round, stage, shards)
+    return shards
+
+  def repeat_on_host(self, stage: str, rounds: HostRounds) -> Any:
+    """Runs the rounds of a stage outside JAX: its last state."""
+    checkpoints = Checkpoints(self.folder / stage, self.every)
+    with prefixed(stage):
+      return repeat_on_host(rounds, checkpoints, self.on_round, stage)
+
+  def produce_on_host(self, stage: str, rounds: HostRounds) -> Shards:
+    """Runs the rounds of a stage outside JAX: their outputs."""
+    shards = Shards(self.folder / stage / "shards", rounds.number)
+    with prefixed(stage):
+      produce_on_host(rounds, shards, self.on_round, stage)
     return shards
 
   def checkpoints(self, stage: str) -> Checkpoints:

@@ -21,7 +21,14 @@ from syndata_jax.paradigms.interface import (
   private_data,
 )
 
-NAMES = ("coreset", "distillation", "dpsgd", "undefended")
+NAMES = (
+  "coreset",
+  "diffusion",
+  "distillation",
+  "dpsgd",
+  "stable_diffusion",
+  "undefended",
+)
 EXTENSION_POINT = plugins.ExtensionPoint(
   field="paradigm",
   function="make(engine, options, private)",

@@ -40,11 +40,13 @@ from syndata_jax import models, paradigms, plugins
 from syndata_jax.data import sources
 from syndata_jax.ensemble.layout import AXES
 from syndata_jax.errors import UserError
+from syndata_jax.images import inception
 from syndata_jax.programs import (
   config_file,
   dry_run,
   given,
   judge,
+  quality,
   settings,
   shadows,
 )
@@ -78,6 +80,12 @@ _TARGET = flags.DEFINE_string(
 _TITLE = flags.DEFINE_string("title", None, "Of the report and its figures.")
 _FACTS = flags.DEFINE_string(
   "facts", None, "A JSON file of one flat object, printed in the report."
+)
+_INCEPTION = flags.DEFINE_string(
+  "inception",
+  None,
+  "A TorchScript file of Inception features, such as NVIDIA's"
+  " inception-2015-12-05.pt, for the FID of synthetic images; needs PyTorch.",
 )
 _DEVICE_AXIS = flags.DEFINE_enum(
   "device_axis", "shard_map", AXES, "How models are split over devices."
@@ -113,7 +121,10 @@ def main() -> None:
       console.print(note, highlight=False, markup=False, soft_wrap=True)
   else:
     plan = make_plan(_settings(), _DATA_DIR.value, _DEVICE_AXIS.value)
+    # Read first: a missing file is known before a day of training.
+    spaces = [inception(_INCEPTION.value)] if _INCEPTION.value else []
     workdir = shadows.train_and_query(plan, _WORKDIR.value, console)
+    quality.measure(plan, workdir, console, spaces)
   given.keep(workdir, _TITLE.value, facts, notes)
   judge.judge(workdir, console, _DATA_DIR.value)
 

@@ -20,7 +20,7 @@ from syndata_jax import attack, data, files, validate
 from syndata_jax.data import Dataset
 from syndata_jax.data.dataset import Arrays, canonical
 from syndata_jax.errors import UserError
-from syndata_jax.programs import judge, shadows
+from syndata_jax.programs import judge, quality, shadows
 from syndata_jax.programs.plan import plan_for
 from syndata_jax.programs.settings import Settings, from_config
 from syndata_jax.reporting import Report
@@ -150,7 +150,9 @@ def audit(
   dataset = _dataset(chosen.dataset, train, test, facts)
   plan = plan_for(chosen, dataset, None if data_dir is None else str(data_dir))
   with _folder(workdir) as folder:
-    run = shadows.train_and_query(plan, folder, Console(stderr=True))
+    console = Console(stderr=True)
+    run = shadows.train_and_query(plan, folder, console)
+    quality.measure(plan, run, console)
     report = judge.make_report(run)
     if workdir is not None:
       judge.write_report(run, report)

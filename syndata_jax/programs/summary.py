@@ -10,6 +10,7 @@ import numpy as np
 from syndata_jax import data
 from syndata_jax.attack import PredictionFile
 from syndata_jax.files import read_json
+from syndata_jax.programs import quality
 from syndata_jax.programs.settings import Performance, defaults
 from syndata_jax.programs.shadows import FINAL
 from syndata_jax.programs.workdir import read_metrics
@@ -73,6 +74,11 @@ def training_summary(
     "accelerated": machine["device"] != "cpu",
     "test_accuracy": file.test_accuracy.tolist(),
     "hours": seconds * devices / 3600,
+    "quality": (
+      read_json(workdir / quality.FILE)
+      if (workdir / quality.FILE).exists()
+      else None
+    ),
     "wall_seconds": machine.get("wall_seconds"),
     "images_per_second": speed,
     "utilisation": (

@@ -60,9 +60,9 @@ def synthesize(
       `data.training_set.enter`.
   """
   private = plan.private
-  if (folder / _LIST).exists():
-    stored = _read(folder)
-    return stored._replace(training_set=enter(stored.training_set, private))
+  earlier = _stored(plan, folder)
+  if earlier is not None:
+    return earlier
   clock = folder / "spent.json"
   before = files.read_json(clock)["seconds"] if clock.exists() else 0.0
   start = time.perf_counter()
@@ -85,6 +85,29 @@ def synthesize(
     labels = labels.argmax(-1) if labels.ndim > 1 else labels
     image_sheet(folder / "first_model.png", pixels, labels)
   return Synthesized(entered, seconds, makes_images)
+
+
+def stored(plan: Plan, folder: pathlib.Path) -> TrainingSet | None:
+  """The set that `synthesize` has kept; None where it keeps none.
+
+  Args:
+    plan: the audit.
+    folder: of `synthesize`.
+
+  Raises:
+    UserError: a stored set is damaged.
+  """
+  earlier = _stored(plan, folder)
+  return None if earlier is None else earlier.training_set
+
+
+def _stored(plan: Plan, folder: pathlib.Path) -> Synthesized | None:
+  if not (folder / _LIST).exists():
+    return None
+  earlier = _read(folder)
+  return earlier._replace(
+    training_set=enter(earlier.training_set, plan.private)
+  )
 
 
 def is_private_pool(training_set: TrainingSet, private: Private) -> bool:

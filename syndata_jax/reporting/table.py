@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from syndata_jax.reporting import facts, images
+from syndata_jax.reporting.fidelity import fidelity
 from syndata_jax.reporting.formats import level, percent
 from syndata_jax.reporting.guarantee import (
   Guarantee,
@@ -56,7 +57,8 @@ def render(
         `devices` (how many) and `accelerated`, whether they are no CPU cores;
       - `chosen_as`, what to call the canaries that a model learned from where
         it left some out, such as `selected`; and `other_accuracy`, for each
-        other network by name its fractions.
+        other network by name its fractions; and `quality`, what `quality.json`
+      holds.
     console: where to; from 80 columns on every line fits. In fewer, lines of
       numbers are longer than the console, because a cut number is worse.
     guarantee: None for a paradigm without.
@@ -120,7 +122,11 @@ def leakage_table(
 
 def utility_and_cost(training: Mapping[str, Any]) -> facts.Facts:
   """Lines by their name; the argument is that of `render`."""
-  return facts.utility(training) | facts.efficiency(training)
+  return (
+    facts.utility(training)
+    | fidelity(training.get("quality"))
+    | facts.efficiency(training)
+  )
 
 
 def _blocks(

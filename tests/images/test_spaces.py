@@ -1,4 +1,4 @@
-"""Feature spaces: what they are trained on, their scale, and files of others."""
+"""Feature spaces: what they are trained on, their scale, others' files."""
 
 import dataclasses
 
@@ -22,7 +22,7 @@ def features(digits, tmp_path_factory):
   folder = tmp_path_factory.mktemp("features")
   workspace = Workspace(folder, rounds.append, every=10**9)
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(spaces, "_WIDTH", 16)
+    patch.setattr(spaces, "_NETWORK", {"width": 16, "norm": "batch"})
     yield trained(digits, workspace, make_layout(4)), rounds, folder
 
 

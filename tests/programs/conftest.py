@@ -1,6 +1,7 @@
 """The audit program, started in this process, and an audit of seconds."""
 
 import contextlib
+import dataclasses
 import io
 import pathlib
 import sys
@@ -13,6 +14,7 @@ from absl import logging
 from absl.testing import flagsaver
 from jax.experimental.compilation_cache import compilation_cache
 
+from syndata_jax.images import classifier, spaces
 from syndata_jax.programs import audit
 
 # Six models are the fewest that an attack accepts.
@@ -50,6 +52,20 @@ class Finished(NamedTuple):
 
   workdir: pathlib.Path
   ended: Ended
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_networks_of_images():
+  """What judges images is trained in a moment."""
+  network = {"width": 4, "depth": 1, "norm": "batch"}
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(classifier, "_NETWORK", network)
+    patch.setattr(classifier, "_EPOCHS", 2)
+    patch.setattr(classifier, "_UPDATES", 2)
+    patch.setattr(spaces, "_NETWORK", network)
+    recipe = dataclasses.replace(spaces._RECIPE, num_epochs=2)
+    patch.setattr(spaces, "_RECIPE", recipe)
+    yield
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from syndata_jax.benchmarks.harness.record import Agenda
 from syndata_jax.benchmarks.suites import (
   attack,
   convolution,
+  diffusion,
   distillation,
   dpsgd,
   ensemble,
@@ -20,4 +21,5 @@ SUITES: dict[str, Callable[[bool, int], Agenda]] = {
   "attack": attack.suite,
   "dpsgd": dpsgd.suite,
   "distill": distillation.suite,
+  "diffusion": diffusion.suite,
 }

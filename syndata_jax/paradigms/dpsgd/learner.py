@@ -12,6 +12,7 @@ from jax import lax
 from syndata_jax.data import augmentation
 from syndata_jax.data.training_set import TrainingSet
 from syndata_jax.ensemble import Engine, Learner, Own, Pool, data
+from syndata_jax.ensemble.average import moved
 from syndata_jax.ensemble.recipe import optimizer
 from syndata_jax.ensemble.sgd import Metrics, means
 from syndata_jax.ensemble.sgd import init as fresh_model
@@ -213,10 +214,7 @@ def _make_step(
       )
     update, opt_state = rule.update(noisy_mean, state.optimizer, state.params)
     params = optax.apply_updates(state.params, update)
-    # Source: De et al., arXiv 2204.13650, section 3.4.
-    t = state.step.astype(jnp.float32)
-    decay = jnp.minimum(options.ema_decay, (1 + t) / (10 + t))
-    average = optax.incremental_update(params, state.average, 1 - decay)
+    average = moved(state.average, params, state.step, options.ema_decay)
     # These means are for the person who audits; they are not released.
     loss, correct = sums / jnp.maximum(drawn, 1)
     metrics = {"loss": loss, "accuracy": correct}
