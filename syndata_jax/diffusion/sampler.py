@@ -7,7 +7,7 @@ one for the last), so that a compiled program holds the network once.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -78,7 +78,8 @@ def sample_stochastic(
   churned = (churn_min <= begin) & (begin <= churn_max)
   raised = np.where(churned, begin * (1 + factor), begin)
   added = inflation * np.sqrt(raised**2 - begin**2)
-  return _run(denoise, noise, _evaluations(levels, raised, added), key)
+  evaluations = _evaluations(levels, raised, added)
+  return _run(denoise, noise, evaluations, key if added.any() else None)
 
 
 def guided(
@@ -189,12 +190,11 @@ def _run(
     key: of the fresh noise, None without any.
   """
   dtype, ones = noise.dtype, jnp.ones(noise.shape[0], noise.dtype)
-  fresh = key is not None and bool(evaluations.added.any())
 
-  def evaluate(carry: tuple, now: tuple[_Evaluation, jax.Array]) -> tuple:
+  def evaluate(carry: tuple, now: tuple[Any, jax.Array]) -> tuple:
     x, start, slope = carry
     one, number = now
-    if fresh:
+    if key is not None:
       drawn = jax.random.normal(jax.random.fold_in(key, number), x.shape, dtype)
       x = x + one.added * drawn
     there = (x - denoise(x, one.sigma * ones)) / one.sigma

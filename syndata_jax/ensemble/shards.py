@@ -46,20 +46,31 @@ class Shards:
       with np.load(self.paths(number)[0], allow_pickle=False) as archive:
         yield dict(archive)
 
-  def load(self, name: str) -> np.ndarray:
+  def load(
+    self, name: str, size: int = 0, path: pathlib.Path | None = None
+  ) -> np.ndarray:
     """One array of all rounds, [M,b * rounds,...]; held once, filled in turn.
 
     Args:
       name: its path in the outputs, such as `images`.
+      size: along the second axis, what is beyond it left out; 0 for all.
+      path: of an .npy file that is to hold it in the place of memory; None for
+        memory.
     """
     start = 0
     whole: np.ndarray | None = None
     for shard in self:
       part = shard[name]
       if whole is None:
-        models, size, *rest = part.shape
-        whole = np.empty((models, size * self.number, *rest), part.dtype)
-      whole[:, start : start + part.shape[1]] = part
+        models, each, *rest = part.shape
+        size = size or each * self.number
+        shape = models, size, *rest
+        whole = (
+          np.empty(shape, part.dtype)
+          if path is None
+          else np.lib.format.open_memmap(path, "w+", part.dtype, shape)
+        )
+      whole[:, start : start + part.shape[1]] = part[:, : max(size - start, 0)]
       start += part.shape[1]
     assert whole is not None
     return whole

@@ -23,8 +23,10 @@ from syndata_jax.models import layers
 # wide, so that the slowest is monotone and the fastest tells 1% of sigma.
 _SLOWEST, _FASTEST = 0.5, 64.0
 _HEAD = 64  # channels of an attention head, at most
-# The last layer of each branch begins at zero: the network as the identity.
-ZERO = layers.Start(nn.initializers.zeros, lambda _: nn.initializers.zeros)
+_zeros = nn.initializers.zeros
+# Biases begin at zero, and so does the last layer of each branch.
+_START = layers.UNIFORM._replace(bias=lambda _: _zeros)
+_ZERO = layers.Start(_zeros, lambda _: _zeros)
 
 
 class UNet(nn.Module):
@@ -60,7 +62,11 @@ class UNet(nn.Module):
   ) -> jax.Array:
     del train  # there is neither batch norm nor dropout
     conv = partial(
-      layers.Conv, use_bias=True, dtype=self.dtype, lowering=self.lowering
+      layers.Conv,
+      use_bias=True,
+      dtype=self.dtype,
+      lowering=self.lowering,
+      start=_START,
     )
     block = partial(_Block, conv=conv, dtype=self.dtype)
     condition = self._condition(noise, labels)
@@ -84,7 +90,7 @@ class UNet(nn.Module):
       if level:
         x = conv(features)(_doubled(x, skips[-1].shape))
     x = nn.silu(layers.norm("group", self.dtype)(False)(x))
-    return conv(self.channels, start=ZERO)(x).astype(jnp.float32)
+    return conv(self.channels, start=_ZERO)(x).astype(jnp.float32)
 
   def _condition(self, noise: jax.Array, labels: jax.Array) -> jax.Array:
     """[B,4 width], what is known of each image: noise level and class."""
@@ -116,7 +122,7 @@ class _Block(nn.Module):
     both = _dense(2 * self.features, self.dtype)(condition)
     scale, shift = jnp.split(both[:, None, None, :], 2, axis=-1)
     y = nn.silu(norm(y) * (1 + scale) + shift)
-    y = self.conv(self.features, start=ZERO)(y)
+    y = self.conv(self.features, start=_ZERO)(y)
     if x.shape[-1] != self.features:
       x = self.conv(self.features, kernel=1)(x)
     return x + y
@@ -140,7 +146,7 @@ class _Attention(nn.Module):
     scores = jnp.einsum("bqhc,bkhc->bhqk", query, key).astype(jnp.float32)
     weights = jax.nn.softmax(scores / math.sqrt(channels / heads), axis=-1)
     y = jnp.einsum("bhqk,bkhc->bqhc", weights.astype(self.dtype), value)
-    y = _dense(channels, self.dtype, start=ZERO)(y.reshape(x.shape))
+    y = _dense(channels, self.dtype, start=_ZERO)(y.reshape(x.shape))
     return x + y
 
 
@@ -148,7 +154,7 @@ def _dense(
   features: int,
   dtype: jnp.dtype,
   use_bias: bool = True,
-  start: layers.Start = layers.UNIFORM,
+  start: layers.Start = _START,
 ) -> nn.Dense:
   """A linear layer; its bias begins at zero.
 

@@ -23,6 +23,7 @@ from syndata_jax.paradigms.interface import (
 
 NAMES = (
   "coreset",
+  "diffusion",
   "distillation",
   "dpsgd",
   "stable_diffusion",
