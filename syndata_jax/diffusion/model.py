@@ -112,7 +112,8 @@ def init(
 ) -> Any:
   """Fresh parameters of the network."""
   one = jnp.zeros((1, *image_shape)), jnp.zeros(1), jnp.zeros(1, jnp.int32)
-  return module.init(stream(key, "init"), *one)["params"]
+  # Compiled as a whole, for a network has many small draws.
+  return jax.jit(module.init)(stream(key, "init"), *one)["params"]
 
 
 def applied(module: unet.UNet, base: Any = None) -> Apply:

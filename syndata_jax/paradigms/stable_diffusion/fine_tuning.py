@@ -61,7 +61,7 @@ def make_tools(options: Options, pipeline: Any, num_classes: int) -> Tools:
   lora.attach(pipeline.unet, options.lora_rank, options.lora_alpha)
   with torch.no_grad():
     prompts, no_prompt = pipeline.encode_prompt(
-      options.prompts(num_classes), pipeline.device, 1, True, ""
+      options.prompts(num_classes), pipeline.device, 1, True
     )
   return Tools(options, pipeline, prompts, no_prompt[:1])
 

@@ -99,7 +99,8 @@ def rounds(
     model, index = divmod(number - 1, each)
     of_model = {name: array[model] for name, array in adapters.items()}
     lora.put(tools.pipeline.unet, of_model)
-    seeds = keys.host(model_keys[model]).integers(0, 2**63, images)
+    random = keys.host(model_keys[model])
+    seeds = np.asarray(random.integers(0, 2**63, images))
     part = slice(index * batch, (index + 1) * batch)
     sampled = _sample(tools, private, rows[model, part], seeds[part])
     shape = private.images.shape[1:]
@@ -119,7 +120,7 @@ def _sample(
     tools: pipeline and settings.
     private: of all models.
     rows: i32[b], the private row behind each.
-    seeds: u64[b], of each.
+    seeds: i64[b], of each.
   """
   import diffusers
   import torch
