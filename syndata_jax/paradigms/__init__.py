@@ -21,7 +21,7 @@ from syndata_jax.paradigms.interface import (
   private_data,
 )
 
-NAMES = ("coreset", "distillation", "dpsgd", "undefended")
+NAMES = ("coreset", "data_free", "distillation", "dpsgd", "undefended")
 EXTENSION_POINT = plugins.ExtensionPoint(
   field="paradigm",
   function="make(engine, options, private)",
