@@ -11,7 +11,7 @@ workdir of an undefended one of the same network and recipe.
 from syndata_jax.programs.settings import defaults
 
 _METHODS = {
-  "fast": {"iterations": 2},
+  "fast": {"iterations": 10},
   "deep_inversion": {"iterations": 100},
 }
 
@@ -34,10 +34,16 @@ def get_config(method="fast"):
   config.teacher_epochs = 30
   config.num_epochs = 40
   config.cosine_epochs = 40
-  config.batch_size = 32
+  config.batch_size = 64
+  config.teacher_batch = 32
   config.learning_rate = 0.1
-  config.synthetic_batch = 32
+  config.synthetic_batch = 64
   config.warmup_rounds = 10
+  config.passes = 2
+  config.temperature = 4.0
+  # A fourth of the published width, for images of a fourth of the side.
+  config.generator_width = 16
+  config.performance.checkpoint_every = 20
   for name, value in _METHODS[method].items():
     config[name] = value
   return config

@@ -17,6 +17,7 @@ its images and its teacher, which anyone can check; it costs a second training.
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -103,7 +104,7 @@ def synthesize(
   """
   options, models = setup.options, len(private.members)
   taught = teacher.train(setup.teacher, options, key, private, workspace)
-  released = {"teacher": taught}
+  released: dict[str, Any] = {"teacher": taught}
   student_keys = None
   if options.adversarial_weight:
     student_keys = model_keys(stream(key, "student"), models)

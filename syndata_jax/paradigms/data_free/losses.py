@@ -79,7 +79,7 @@ def disagreement(student: jax.Array, teacher: jax.Array) -> jax.Array:
 
 
 def jensen_shannon(student: jax.Array, teacher: jax.Array) -> jax.Array:
-  """What deep inversion is to increase: f32[], in nats, the mean over the batch.
+  """What deep inversion is to increase, in nats: f32[], the batch mean.
 
   The Jensen-Shannon divergence of probabilities at temperature 3. Source: Yin
   et al., arXiv 1912.08795, equation 9.

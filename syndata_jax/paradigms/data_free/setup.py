@@ -131,9 +131,7 @@ def jitter(
     [B,H,W,C].
   """
   if shift:
-    offset = jax.random.randint(
-      stream(key, "shift"), (2,), -shift, shift + 1
-    )
+    offset = jax.random.randint(stream(key, "shift"), (2,), -shift, shift + 1)
     if roll:
       images = jnp.roll(images, offset, (1, 2))
     else:

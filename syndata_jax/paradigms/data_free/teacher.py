@@ -141,7 +141,9 @@ def look(engine: Engine, teacher: Any, images: jax.Array) -> Seen:
     images: as the network reads them, [B,H,W,C].
   """
   with watch.calls([nn.BatchNorm]) as seen:
-    logits = engine.model.apply(teacher, images.astype(engine.dtype), False)
+    logits: Any = engine.model.apply(
+      teacher, images.astype(engine.dtype), False
+    )
   batch, running = [], []
   for call in seen:
     x = call.inputs[0].astype(jnp.float32)

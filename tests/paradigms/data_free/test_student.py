@@ -31,6 +31,19 @@ def reference(key, images, epochs):
   read = lambda pixels: (pixels / np.float32(255) - 0.5) / 0.25
   fresh = student.init(SETUP, key).model
   params, running = fresh.params, fresh.batch_stats
+
+  def loss(params, running, batch):
+    said, changed = model.apply(
+      {"params": params, "batch_stats": running},
+      batch,
+      True,
+      mutable=["batch_stats"],
+    )
+    p = jax.nn.softmax(model.apply(TEACHER, batch, False) / 4)
+    ratio = jnp.log(p) - jnp.log(jax.nn.softmax(said / 4))
+    return 16 * (p * ratio).sum() / 5, changed["batch_stats"]
+
+  slope_of = jax.jit(jax.value_and_grad(loss, has_aux=True))
   velocity = jax.tree.map(jnp.zeros_like, params)
   losses = []
   for epoch in range(epochs):
@@ -44,20 +57,7 @@ def reference(key, images, epochs):
       order = np.concatenate([order, order])
       for start in range(0, window, 5):
         batch = jnp.asarray(read(images[order[start : start + 5]]), jnp.float32)
-        wanted = model.apply(TEACHER, batch, False)
-
-        def loss(params, batch=batch, wanted=wanted, running=running):
-          said, changed = model.apply(
-            {"params": params, "batch_stats": running},
-            batch,
-            True,
-            mutable=["batch_stats"],
-          )
-          p = jax.nn.softmax(wanted / 4)
-          ratio = jnp.log(p) - jnp.log(jax.nn.softmax(said / 4))
-          return 16 * (p * ratio).sum() / 5, changed["batch_stats"]
-
-        (value, running), slope = jax.value_and_grad(loss, has_aux=True)(params)
+        (value, running), slope = slope_of(params, running, batch)
         velocity = jax.tree.map(
           lambda v, g, w: 0.9 * v + g + 0.01 * w, velocity, slope, params
         )
