@@ -169,7 +169,7 @@ def test_a_package_that_does_not_import(importable, file):
     ("dataset", "my/folder", "no such file"),
     ("paradigm", "no_package.at_all", "No module named 'no_package'"),
     ("paradigm", "..", "does not import"),
-    ("paradigm", "undefnded", "must be one of coreset, distillation, dpsgd"),
+    ("paradigm", "undefnded", "must be one of coreset, data_free, "),
     ("paradigm", "undefnded", r"did you mean undefended\?$"),
     ("paradigm", "undefnded", r"or a module \(package.module\) or file \("),
     ("model", "resnet", r"must be one of convnet, .* did you mean resnet18\?"),

@@ -23,6 +23,7 @@ from syndata_jax.paradigms.interface import (
 
 NAMES = (
   "coreset",
+  "data_free",
   "diffusion",
   "distillation",
   "dpsgd",
