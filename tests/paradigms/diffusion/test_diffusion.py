@@ -1,12 +1,10 @@
 """The whole paradigm on a few noisy pixels."""
 
-import dataclasses
 import pathlib
 
 import jax
 import numpy as np
 import pytest
-import small
 
 from syndata_jax import models, paradigms
 from syndata_jax.diffusion import base as bases
