@@ -5,6 +5,7 @@ its members alone; what it samples, from noise or from private images, is what
 is released and learned from.
 """
 
+import dataclasses
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from syndata_jax.ensemble import (
   Engine,
   MakeLearner,
   Workspace,
+  hosts,
   sgd,
   steps_per_epoch,
 )
@@ -122,7 +124,8 @@ def synthesize(
     STAGE, layout, make_learner, stream(key, STAGE), members
   )
   params = make_learner(members).release(state)["params"]
-  shards = workspace.produce(
+  # Its state is a number, and so nothing that was sampled is sampled again.
+  shards = dataclasses.replace(workspace, every=1).produce(
     sampling.STAGE,
     layout,
     sampling.rounds(
@@ -136,7 +139,8 @@ def synthesize(
     ),
   )
   large = labels.size * private.images[0].nbytes > _LARGE
-  path = workspace.folder / sampling.STAGE / "images.npy" if large else None
+  mapped = large and jax.process_count() == 1  # one writer of a file
+  path = workspace.folder / sampling.STAGE / "images.npy" if mapped else None
   return TrainingSet(
     images=shards.load("images", rows.shape[1], path),
     labels=labels,
@@ -150,10 +154,11 @@ def _same_base(setup: Setup, workspace: Workspace) -> None:
   if setup.base is None:
     return
   digest = {"sha256": identity.digest(*jax.tree.leaves(setup.base))}
-  workspace.folder.mkdir(parents=True, exist_ok=True)
   path = workspace.folder / _BASE
   if not path.exists():
-    files.write_json(path, digest)
+    if hosts.is_lead():
+      workspace.folder.mkdir(parents=True, exist_ok=True)
+      files.write_json(path, digest)
   elif files.read_json(path) != digest:
     raise UserError(
       f"base={setup.options.base!r}: another model than the one that"
