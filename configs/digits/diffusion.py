@@ -49,6 +49,5 @@ def get_config(argument="scratch"):
   config.learning_rate = 0.1
   config.schedule = "cosine"
   config.augment = False
-  for name, value in _ARGUMENTS[argument].items():
-    config[name] = value
+  config.update(_ARGUMENTS[argument])
   return config

@@ -71,6 +71,5 @@ def get_config(argument="scratch,gpu"):
     config.schedule = "cosine"
     config.augment = False
     config.performance.checkpoint_every = 5
-  for name, value in _ARGUMENTS[way].items():
-    config[name] = value
+  config.update(_ARGUMENTS[way])
   return config

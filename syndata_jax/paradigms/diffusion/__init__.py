@@ -16,7 +16,11 @@ from syndata_jax.data.training_set import Private, TrainingSet, private_set
 from syndata_jax.diffusion import origins
 from syndata_jax.diffusion.base import load, refuse_private
 from syndata_jax.diffusion.edm import precondition
-from syndata_jax.diffusion.model import learner, make_network
+from syndata_jax.diffusion.model import (
+  DiffusionOptions,
+  learner,
+  make_network,
+)
 from syndata_jax.diffusion.sampler import sample
 from syndata_jax.ensemble import (
   Engine,
@@ -71,7 +75,8 @@ def make(engine: Engine, options: Options, private: Private) -> Paradigm:
       than one model's data, or more images than memory holds.
   """
   shape = private.images.shape[1:]
-  network, params = options, None
+  network: DiffusionOptions = options
+  params = None
   if options.method != "scratch":
     with prefixed(f"base={options.base!r}"):
       base = load(options.base, shape, private.num_classes)
