@@ -13,7 +13,6 @@ from syndata_jax.paradigms.stable_diffusion import (
   Options,
   adapters,
   fine_tuning,
-  sampling,
   synthesize,
 )
 from syndata_jax.paradigms.stable_diffusion import weights as folders
@@ -93,7 +92,7 @@ def test_a_killed_run_continues_to_the_same_bits(options, tmp_path):
 
     return on_round
 
-  chosen = options(mode="image_to_image", strength=0.5)
+  chosen = options(sampling="image", strength=0.5)
   whole = drawn(chosen, Workspace(tmp_path / "whole"))
   folder = tmp_path / "killed"
   for stage in ("fine_tuning", "sampling"):
@@ -107,7 +106,7 @@ def test_a_killed_run_continues_to_the_same_bits(options, tmp_path):
 
 
 def test_strength_0_returns_its_input(options, tmp_path):
-  chosen = options(mode="image_to_image", strength=0.0)
+  chosen = options(sampling="image", strength=0.0)
   result = drawn(chosen, Workspace(tmp_path))
   data = private()
   np.testing.assert_array_equal(result.images, data.images[data.members])
@@ -119,7 +118,7 @@ def test_more_strength_goes_further(options, tmp_path):
 
   def images(strength):
     chosen = options(
-      mode="image_to_image",
+      sampling="image",
       strength=strength,
       sampling_steps=10,
       diffusion_batch=6,
@@ -212,7 +211,7 @@ def test_other_weights_do_not_continue_a_run(options, tmp_path, weights):
 
   copy = tmp_path / "weights"
   shutil.copytree(weights, copy)
-  chosen = options(weights=str(copy), mode="image_to_image", strength=0.0)
+  chosen = options(weights=str(copy), sampling="image", strength=0.0)
   drawn(chosen, Workspace(tmp_path / "run"))
   config = copy / "unet" / "config.json"
   config.write_text(config.read_text() + " ")
@@ -235,7 +234,6 @@ def test_damaged_weights(options, tmp_path, weights):
 def test_the_whole_audit(options, tmp_path):
   """Both steps through the contract, with a batch of the set's size."""
   engine = small.engine(2)
-  assert sampling.size(options(), private()) == 6
   with pytest.raises(UserError, match="batch_size=7: must not exceed the 6"):
     paradigms.create("stable_diffusion", engine, options(), private())
   chosen, data = options(images_per_class=3, diffusion_batch=12), private(24)
