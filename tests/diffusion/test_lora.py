@@ -1,6 +1,7 @@
 """Adapters beside a base: nothing at first, then what merged weights would do."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import small

@@ -12,7 +12,8 @@ from syndata_jax.errors import UserError
 from syndata_jax.paradigms.stable_diffusion import (
   Options,
   weights,
-)from syndata_jax.programs.settings import from_config
+)
+from syndata_jax.programs.settings import from_config
 
 FILES = (
   "model_index.json",
