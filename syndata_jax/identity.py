@@ -6,10 +6,13 @@ that says in what.
 
 import hashlib
 import operator
+import platform
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import flax
 import jax
+import jaxlib
 import numpy as np
 
 from syndata_jax import __version__
@@ -23,6 +26,18 @@ def circumstances() -> dict[str, Any]:
     "prng": jax_says["jax_default_prng_impl"],
     "partitionable": jax_says["jax_threefry_partitionable"],
     "float64": jax_says["jax_enable_x64"],
+  }
+
+
+def versions() -> dict[str, str]:
+  """Of what computes, for reports: they decide no identity."""
+  return {
+    "syndata_jax": __version__,
+    "jax": jax.__version__,
+    "jaxlib": jaxlib.__version__,
+    "flax": flax.__version__,
+    "numpy": np.__version__,
+    "python": platform.python_version(),
   }
 
 

@@ -121,7 +121,7 @@ def one_round(
         f" {rounds.number}; choose a smaller one"
       )
   left = (rounds.number - number) * rounds.images
-  arrays = {name: np.float32([value]) for name, value in metrics.items()}
+  arrays = {n: np.asarray([value], np.float32) for n, value in metrics.items()}
   seconds = time.perf_counter() - start
   on_round(
     Round(stage, number, rounds.number, seconds, rounds.images, left, arrays)

@@ -167,20 +167,20 @@ def from_config(
   if type(speed) is not dict:
     raise UserError(f"config field performance={speed!r}: must be a ConfigDict")
   own = paradigms.options_type(fields.get("paradigm", Settings.paradigm))
-  shared, special = _types(Settings), _types(own)
+  shared, special = field_types(Settings), field_types(own)
   clashes = shared.keys() & special.keys()
   if clashes:
     raise UserError(
       f"paradigm={fields['paradigm']!r}: its option {sorted(clashes)[0]} must"
       " have another name, for every audit has a setting of this one"
     )
-  values = _checked(fields, shared | special, "")
+  values = checked(fields, shared | special, "")
   for one, other in paradigms.alternatives(own):
     if (one in given) != (other in given):
       replaced = other if one in given else one
       values[replaced] = special[replaced]()  # zero: not set
   performance = Performance(
-    **_checked(speed, _types(Performance), "performance.")
+    **checked(speed, field_types(Performance), "performance.")
   )
   options = own(**{n: value for n, value in values.items() if n in special})
   ignored = sorted(paradigms.unread(options) & set(given))
@@ -196,7 +196,7 @@ def from_config(
   )
 
 
-def _types(kind: type) -> dict[str, type]:
+def field_types(kind: type) -> dict[str, type]:
   """The types of the fields that a config may set."""
   nested = ("options", "performance")
   hints = typing.get_type_hints(kind)
@@ -207,10 +207,19 @@ def _types(kind: type) -> dict[str, type]:
   }
 
 
-def _checked(
+def checked(
   fields: dict[str, Any], wanted: dict[str, type], prefix: str
 ) -> dict[str, Any]:
-  """The fields, integers made floats where those are wanted."""
+  """The fields of a config, integers made floats where those are wanted.
+
+  Args:
+    fields: by name.
+    wanted: their types; see `field_types`.
+    prefix: before the names in messages.
+
+  Raises:
+    UserError: an unknown field, another type, or a number that is not finite.
+  """
   checked = {}
   for name, value in fields.items():
     if name not in wanted:

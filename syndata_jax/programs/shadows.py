@@ -2,22 +2,19 @@
 
 import datetime
 import pathlib
-import platform
 import time
 from typing import Any
 
-import flax
 import jax
-import jaxlib
-import numpy as np
 from rich.console import Console
 
-from syndata_jax import __version__, data, files
+from syndata_jax import data, files
 from syndata_jax.attack import GradientCanaries, save_predictions
 from syndata_jax.data import AuditSplit
 from syndata_jax.ensemble import Round, Workspace, querier
 from syndata_jax.ensemble.flops import peak_flops
 from syndata_jax.errors import UserError
+from syndata_jax.identity import versions
 from syndata_jax.keys import stream
 from syndata_jax.paradigms import Queried
 from syndata_jax.programs import audited, guarantee
@@ -134,16 +131,5 @@ def _described(plan: Plan, synthesize_seconds: float) -> dict[str, Any]:
     "chosen_as": plan.paradigm.chosen_as,
     "num_members": plan.split.members.shape[1],
     "date": now.isoformat(timespec="seconds"),  # when all were queried
-    "versions": _versions(),
-  }
-
-
-def _versions() -> dict[str, str]:
-  return {
-    "syndata_jax": __version__,
-    "jax": jax.__version__,
-    "jaxlib": jaxlib.__version__,
-    "flax": flax.__version__,
-    "numpy": np.__version__,
-    "python": platform.python_version(),
+    "versions": versions(),
   }

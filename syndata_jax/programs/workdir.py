@@ -34,12 +34,15 @@ def fingerprint(dataset: Dataset) -> str:
   return digest.hexdigest()
 
 
-def open_workdir(path: str, facts: dict[str, Any]) -> pathlib.Path:
+def open_workdir(
+  path: str, facts: dict[str, Any], flag: str = "--workdir"
+) -> pathlib.Path:
   """Creates the folder of a run, or finds the one to continue.
 
   Args:
     path: the folder.
     facts: the identity of the run, JSON-ready; kept in `config.json`.
+    flag: that named the folder, for errors.
 
   Raises:
     UserError: the folder cannot be written, or holds another run.
@@ -48,10 +51,10 @@ def open_workdir(path: str, facts: dict[str, Any]) -> pathlib.Path:
   config = workdir / "config.json"
   try:
     if config.exists():
-      _refuse_other(workdir, files.read_json(config), facts)
+      _refuse_other(f"{flag}={workdir}", files.read_json(config), facts)
     elif workdir.is_dir() and _foreign(workdir):
       raise UserError(
-        f"--workdir={path}: holds files but no config.json; name a new folder"
+        f"{flag}={path}: holds files but no config.json; name a new folder"
       )
     else:
       workdir.mkdir(parents=True, exist_ok=True)
@@ -59,7 +62,7 @@ def open_workdir(path: str, facts: dict[str, Any]) -> pathlib.Path:
     _check_writable(workdir)
   except OSError as error:
     raise UserError(
-      f"--workdir={path}: cannot be written ({error.strerror})"
+      f"{flag}={path}: cannot be written ({error.strerror})"
     ) from error
   return workdir
 
@@ -75,17 +78,15 @@ def _check_writable(workdir: pathlib.Path) -> None:
   probe.unlink()
 
 
-def _refuse_other(
-  workdir: pathlib.Path, there: Any, here: dict[str, Any]
-) -> None:
+def _refuse_other(given: str, there: Any, here: dict[str, Any]) -> None:
   if not isinstance(there, dict):
-    raise UserError(f"{workdir / 'config.json'}: damaged; restore it")
+    raise UserError(f"{given}: its config.json is damaged; restore it")
   # What JSON makes of this run's, such as lists of tuples.
   here = json.loads(json.dumps(here))
   differing = identity.differences(there, here)
   if differing:
     raise UserError(
-      f"--workdir={workdir}: holds another run ({'; '.join(differing)});"
+      f"{given}: holds another run ({'; '.join(differing)});"
       " name another folder"
     )
 

@@ -13,7 +13,7 @@ from absl import logging
 from absl.testing import flagsaver
 from jax.experimental.compilation_cache import compilation_cache
 
-from syndata_jax.programs import audit
+from syndata_jax.programs import audit, pretrain
 
 # Six models are the fewest that an attack accepts.
 _TINY = """
@@ -90,13 +90,33 @@ def start(cache) -> Callable[..., Ended]:
   """`start(*arguments)`: what a fresh `syndata-audit` would do."""
 
   def run(*arguments) -> Ended:
-    with pytest.MonkeyPatch.context() as patch:
-      return _run(patch, cache, ["syndata-audit", *map(str, arguments)])
+    return _run(audit.run, cache, ["syndata-audit", *map(str, arguments)])
 
   return run
 
 
-def _run(patch: pytest.MonkeyPatch, cache: pathlib.Path, argv: list[str]):
+@pytest.fixture(scope="session")
+def start_pretraining(cache) -> Callable[..., Ended]:
+  """`start_pretraining(*arguments)`: what a fresh `syndata-pretrain` does."""
+
+  def run(*arguments) -> Ended:
+    argv = ["syndata-pretrain", *map(str, arguments)]
+    return _run(pretrain.run, cache, argv)
+
+  return run
+
+
+def _run(program: Callable[[], None], cache: pathlib.Path, argv: list[str]):
+  with pytest.MonkeyPatch.context() as patch:
+    return _patched(patch, program, cache, argv)
+
+
+def _patched(
+  patch: pytest.MonkeyPatch,
+  program: Callable[[], None],
+  cache: pathlib.Path,
+  argv: list[str],
+):
   patch.setattr(sys, "argv", argv)
   patch.setenv("COLUMNS", "100")
   patch.setenv("XDG_CACHE_HOME", str(cache))
@@ -113,7 +133,7 @@ def _run(patch: pytest.MonkeyPatch, cache: pathlib.Path, argv: list[str]):
     contextlib.redirect_stderr(err),
   ):
     try:
-      audit.run()
+      program()
     except SystemExit as end:
       code = end.code
   return Ended(code, out.getvalue(), err.getvalue())

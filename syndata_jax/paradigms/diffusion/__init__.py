@@ -13,7 +13,7 @@ import jax
 
 from syndata_jax import files, identity
 from syndata_jax.data.training_set import Private, TrainingSet, private_set
-from syndata_jax.diffusion import origins
+from syndata_jax.diffusion import origins, size
 from syndata_jax.diffusion.base import load, refuse_private
 from syndata_jax.diffusion.edm import precondition
 from syndata_jax.diffusion.model import (
@@ -33,7 +33,7 @@ from syndata_jax.ensemble import (
 from syndata_jax.errors import UserError, prefixed
 from syndata_jax.keys import stream
 from syndata_jax.models.unet import UNet
-from syndata_jax.paradigms.diffusion import sampling, size
+from syndata_jax.paradigms.diffusion import sampling
 from syndata_jax.paradigms.diffusion.options import Options
 from syndata_jax.paradigms.interface import Paradigm
 

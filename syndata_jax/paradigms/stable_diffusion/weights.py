@@ -93,14 +93,17 @@ def load(options: Options, dtype: jnp.dtype) -> Any:
   folder = check(options.weights)
   import diffusers
   import torch
+  import transformers
 
   device = "cuda" if torch.cuda.is_available() else "cpu"
+  # A run has its own progress bars.
+  diffusers.utils.logging.disable_progress_bar()
+  transformers.utils.logging.disable_progress_bar()
   try:
     pipeline = diffusers.StableDiffusionPipeline.from_pretrained(
       str(folder),
       local_files_only=True,
       use_safetensors=True,
-      torch_dtype=getattr(torch, dtype.name),
       # It blackens images, and is no part of what is released.
       safety_checker=None,
       requires_safety_checker=False,
@@ -118,7 +121,7 @@ def load(options: Options, dtype: jnp.dtype) -> Any:
   pipeline.set_progress_bar_config(disable=True)
   for part in (pipeline.vae, pipeline.text_encoder, pipeline.unet):
     part.requires_grad_(False).eval()
-  return pipeline.to(device)
+  return pipeline.to(device, getattr(torch, dtype.name))
 
 
 def resolution(pipeline: Any) -> int:
