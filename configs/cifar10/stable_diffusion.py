@@ -5,7 +5,7 @@
       --config.weights=DIR_WITH_THE_PIPELINE
 
 The folder holds a Stable Diffusion v1.5 (or 2.1) as diffusers saves it, in
-safetensors; nothing is downloaded. `:image_to_image` begins at the private
+safetensors; nothing is downloaded. `:image` begins at the private
 images, at a strength of 0.75. The paper (Zhao and Zhang, ICLR 2025) publishes
 neither checkpoint nor settings. Rate, batch, epochs, flips, min-SNR weighting
 and strength are those of the nearest public recipe, Yuan et al., "Real-Fake"
@@ -18,20 +18,20 @@ from syndata_jax.data.folder import CINIC10_CLASSES
 from syndata_jax.programs.settings import defaults
 
 
-def get_config(mode="text_to_image"):
+def get_config(sampling="noise"):
   """One image for each member; final training as in the undefended row."""
   config = defaults("stable_diffusion")
   config.dataset = "cifar10"
   config.class_names = CINIC10_CLASSES  # CIFAR-10's, in its order
   config.prompt = "a photo of a {}"
-  config.mode = mode
+  config.sampling = sampling
   config.strength = 0.75
   config.diffusion_epochs = 100
   config.diffusion_batch = 8
   config.diffusion_learning_rate = 1e-4
   config.min_snr_gamma = 5.0
-  config.lora_rank = 4
-  config.lora_alpha = 4.0
+  config.rank = 4
+  config.alpha = 4.0
   config.images_per_class = 0
   config.scheduler = "dpm_solver"
   config.sampling_steps = 25

@@ -89,7 +89,7 @@ class UNet(nn.Module):
         x = self._attend(block(features)(x, condition))
       if level:
         x = conv(features)(_doubled(x, skips[-1].shape))
-    x = nn.silu(layers.norm("group", self.dtype)(False)(x))
+    x = nn.silu(_norm(x, self.dtype))
     return conv(self.channels, start=_ZERO)(x).astype(jnp.float32)
 
   def _condition(self, noise: jax.Array, labels: jax.Array) -> jax.Array:
@@ -117,7 +117,7 @@ class _Block(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, condition: jax.Array) -> jax.Array:
-    norm = lambda y: layers.norm("group", self.dtype)(False)(y)
+    norm = lambda y: _norm(y, self.dtype)
     y = self.conv(self.features)(nn.silu(norm(x)))
     both = _dense(2 * self.features, self.dtype)(condition)
     scale, shift = jnp.split(both[:, None, None, :], 2, axis=-1)
@@ -139,7 +139,7 @@ class _Attention(nn.Module):
     heads = -(-channels // _HEAD)
     while channels % heads:
       heads += 1
-    y = layers.norm("group", self.dtype)(False)(x)
+    y = _norm(x, self.dtype)
     y = _dense(3 * channels, self.dtype)(y)
     y = y.reshape(batch, height * width, 3, heads, channels // heads)
     query, key, value = jnp.moveaxis(y, 2, 0)
@@ -148,6 +148,12 @@ class _Attention(nn.Module):
     y = jnp.einsum("bhqk,bkhc->bqhc", weights.astype(self.dtype), value)
     y = _dense(channels, self.dtype, start=_ZERO)(y.reshape(x.shape))
     return x + y
+
+
+def _norm(x: jax.Array, dtype: jnp.dtype) -> jax.Array:
+  """Group norm of at most 8 groups, of 4 channels or more where there are."""
+  groups = max(1, math.gcd(x.shape[-1], 32) // 4)
+  return nn.GroupNorm(groups, epsilon=1e-5, dtype=dtype)(x)
 
 
 def _dense(

@@ -1,21 +1,19 @@
-"""Adapters beside a base: nothing at first, then what merged weights would do."""
+"""Adapters beside a base: nothing at first, then as merged weights."""
+
+import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-import small
 
 from syndata_jax.data.training_set import TrainingSet, named_leaves
 from syndata_jax.diffusion import lora, model
-from syndata_jax.ensemble import make_layout
+from syndata_jax.ensemble import Own, Pool
 from syndata_jax.ensemble.memory import compiled_bytes
 from syndata_jax.errors import UserError
 
 SHAPE, CLASSES, M = (4, 4, 1), 3, 8
-OPTIONS = model.DiffusionOptions(
-  width=8, multipliers=(1, 2), attention=(2,), diffusion_batch=4
-)
+OPTIONS = model.DiffusionOptions(width=8, multipliers=(1, 2), attention=(2,))
 MODULE = model.make_network(OPTIONS, SHAPE, CLASSES)
 
 
@@ -61,7 +59,7 @@ def test_zero_adapters_are_the_base_and_others_are_merged_weights(base):
 
   plain = jax.jit(lambda params: MODULE.apply({"params": params}, *given))
   zero = lora.init(jax.random.key(1), base, 3)
-  np.testing.assert_array_equal(adapted(zero), plain(base))
+  np.testing.assert_allclose(adapted(zero), plain(base), atol=1e-6)
   others = drawn(zero, 2)
   want = plain(merged(base, others))
   assert abs(want - plain(base)).max() > 0.1
@@ -83,51 +81,45 @@ def test_every_kernel_has_an_adapter_and_nothing_else(base):
     assert adapters[f"{name}.down"].shape == (*taps, inputs, rank)
     assert adapters[f"{name}.up"].shape == (rank, outputs)
     assert not adapters[f"{name}.up"].any()
-    assert (
-      abs(adapters[f"{name}.down"]).min() < abs(adapters[f"{name}.down"]).max()
-    )
+    assert adapters[f"{name}.down"].std() > 0
   with pytest.raises(UserError, match="rank=0"):
     lora.init(jax.random.key(0), base, 0)
 
 
-def test_fine_tunes_share_one_base(base):
+def test_fine_tunes_share_one_base():
   """What eight of them hold and compute with, as compiled."""
-  rng = np.random.default_rng(0)
-  data = TrainingSet(
-    rng.integers(0, 256, (8, *SHAPE), np.uint8),
-    rng.integers(0, CLASSES, 8).astype(np.int32),
-    np.tile(np.arange(8, dtype=np.int32), (M, 1)),
+  options = dataclasses.replace(
+    OPTIONS, multipliers=(1,), attention=(), diffusion_batch=4
   )
-  layout = make_layout(M, chunk=M, devices=jax.devices()[:1])
-  size = sum(a.nbytes for a in jax.tree.leaves(base))
+  module = model.make_network(options, SHAPE, CLASSES, lowering="im2col")
+  base = drawn(
+    jax.eval_shape(lambda: model.init(jax.random.key(0), module, SHAPE)), 0
+  )
+  images = np.zeros((4, *SHAPE), np.uint8)
+  labels, rows = np.zeros(4, np.int32), np.arange(4, dtype=np.int32)
+  data = TrainingSet(images, labels, np.tile(rows, (M, 1)))
+  own = Own(jax.random.split(jax.random.key(0), M), data.members)
+  pool = Pool(images, labels, base)
   held, texts = {}, {}
   for rank in (0, 1):
-    learner = model.learner(MODULE, OPTIONS, data, base=base, rank=rank)
-    run, arguments = small.prepared(layout, learner, data, jax.random.key(0))
-    lowered = run.lower(*arguments)
+    learner = model.learner(module, options, data, base=base, rank=rank)
+    of_all = lambda f, axes: jax.vmap(f, in_axes=axes)
+    states = jax.eval_shape(of_all(learner.init, (0, None)), own, pool)
+    epoch = of_all(learner.epoch, (0, 0, None))
+    lowered = jax.jit(epoch, donate_argnums=0).lower(states, own, pool)
     texts[rank] = lowered.as_text()
     held[rank] = compiled_bytes(lowered.compile())
-    state = arguments[0]
-    for params in (state.params, state.average):
-      for name, leaf in named_leaves(params):
-        if rank == 0:  # all begin at the base
-          node = base
-          for part in name.split("."):
-            node = node[part]
-          np.testing.assert_array_equal(
-            leaf, np.tile(node, (M,) + (1,) * node.ndim)
-          )
+  of_base = sum(a.nbytes for a in jax.tree.leaves(base))
   adapters = jax.eval_shape(lambda: lora.init(jax.random.key(0), base, 1))
-  trained = sum(4 * a.size for a in jax.tree.leaves(adapters))
+  of_adapters = sum(4 * a.size for a in jax.tree.leaves(adapters))
   # Parameters, their average and two moments of each model, in place of which
-  # LoRA holds the same four of its adapters, and one base.
-  saved = 4 * M * (size - trained)
+  # LoRA holds the same four of its adapters, beside one base.
+  assert of_base > 3 * of_adapters
+  saved = 4 * M * (of_base - of_adapters) - of_base
   assert held[0] - held[1] > 0.9 * saved
-  assert size > 3 * trained
-  # No array of the program is a base for each model.
-  largest = "x".join(map(str, base["Conv_0"]["kernel"].shape))
-  kernel = "3x3x24x8"  # of the decoder, which no other array is shaped like
-  assert f"tensor<{M}x{kernel}xf32>" in texts[0]
-  assert f"tensor<{M}x{kernel}xf32>" not in texts[1]
-  assert f"tensor<{kernel}xf32>" in texts[1]
-  del largest
+  # No array of the program is a kernel of the base for each model: this one
+  # is the decoder's, which no other array is shaped like.
+  kernel = "3x3x16x8xf32"
+  assert f"tensor<{M}x{kernel}>" in texts[0]
+  assert f"tensor<{M}x{kernel}>" not in texts[1]
+  assert f"tensor<{kernel}>" in texts[1]

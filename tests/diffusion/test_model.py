@@ -106,26 +106,45 @@ def test_what_is_released_is_the_average_of_the_weights():
   assert max(jax.tree.leaves(moved)) > 1e-3
 
 
-def test_the_denoiser_of_no_guidance_is_the_network_preconditioned():
+def test_the_denoiser_is_the_network_preconditioned_and_guided():
+  shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), MODULE, SHAPE))
+  rng = np.random.default_rng(1)
+  draw = lambda s: rng.normal(0, 0.3, s.shape).astype(np.float32)
+  params = jax.tree.map(draw, shapes)
+  x, sigma = jnp.ones((2, *SHAPE)), jnp.array([0.3, 2.0])
+
+  @jax.jit
+  def all_of_them(labels):
+    network = lambda x, noise: MODULE.apply(
+      {"params": params}, x, noise, labels
+    )
+    plain, guided = (
+      model.denoiser(MODULE, params, labels, w)(x, sigma) for w in (1.0, 3.0)
+    )
+    return edm.precondition(network, x, sigma), plain, guided
+
+  want, plain, guided = all_of_them(jnp.array([0, 2]))
+  none, _, _ = all_of_them(jnp.full(2, CLASSES))
+  np.testing.assert_allclose(plain, want, atol=1e-5)
+  np.testing.assert_allclose(guided, none + 3 * (want - none), atol=1e-4)
+  assert abs(want - none).max() > 0.01
+
+
+def test_a_fine_tune_begins_at_its_base():
+  shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), MODULE, SHAPE))
+  base = jax.tree.map(lambda s: np.full(s.shape, 0.5, np.float32), shapes)
   data = training_set()
-  learner = model.learner(MODULE, OPTIONS, data)
-  own = Own(jax.random.key(0), data.members[0])
-  params = learner.init(own, Pool(data.images, data.labels)).params
-  x, labels = jnp.ones((2, *SHAPE)), jnp.array([0, 2])
-  sigma = jnp.array([0.3, 2.0])
-  say = lambda labels, weight: jax.jit(
-    model.denoiser(MODULE, params, labels, weight)
-  )(x, sigma)
-  want = edm.precondition(
-    lambda x, noise: MODULE.apply({"params": params}, x, noise, labels),
-    x,
-    sigma,
-  )
-  np.testing.assert_allclose(say(labels, 1.0), want, atol=1e-5)
-  none = say(jnp.full(2, CLASSES), 1.0)
-  np.testing.assert_allclose(
-    say(labels, 3.0), none + 3 * (want - none), atol=1e-5
-  )
+  own, pool = Own(jax.random.key(0), None), Pool(None, None, base)
+  full = model.learner(MODULE, OPTIONS, data, base=base)
+  for part in full.init(own, pool)[1:3]:
+    for leaf in jax.tree.leaves(part):
+      assert (leaf == 0.5).all()
+  adapted = model.learner(MODULE, OPTIONS, data, base=base, rank=2)
+  first = adapted.init(own, pool).params["Conv_0"]
+  assert first["down"].shape == (3, 3, 1, 2) and not first["up"].any()
+  assert full.shared is base and adapted.shared is base
+  assert full.identity["base"] == adapted.identity["base"]
+  assert (full.identity["rank"], adapted.identity["rank"]) == (0, 2)
 
 
 @pytest.mark.parametrize(

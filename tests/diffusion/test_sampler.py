@@ -5,6 +5,8 @@ D(x, s) = m + C (C + s^2 I)^-1 (x - m), and the flow of the sampler keeps
 (C + s^2 I)^(-1/2) (x - m).
 """
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,7 +59,7 @@ def test_the_loop_over_evaluations_is_algorithm_1():
   sigmas = [3.0, 1.0, 0.4, 0.1, 0.0]
   noise = np.random.default_rng(2).normal(size=(3, 2, 2, 1)) * 3
   x = noise
-  for now, after in zip(sigmas, sigmas[1:], strict=False):
+  for now, after in itertools.pairwise(sigmas):
     full = lambda s: np.full(3, s)
     slope = (x - denoise(x, full(now))) / now
     euler = x + (after - now) * slope

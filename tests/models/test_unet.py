@@ -49,20 +49,9 @@ def test_every_input_decides_and_sizes_come_back(shape, multipliers, attention):
     np.testing.assert_allclose(moved[jnp.array([0, 2, 3])], 0, atol=1e-5)
 
 
-def test_the_far_corner_reaches_every_pixel():
-  """Through the coarsest level, and the odd sides on the way."""
-  shape = (7, 5, 1)
-  module = unet.make(shape, CLASSES, 4, (1, 1), 1, (4,))
-  params = perturbed(module, shape)
-  x, noise, labels = noisy(shape, 1)
-  column = lambda x: module.apply({"params": params}, x, noise, labels)
-  slope = jax.jit(jax.grad(lambda x: column(x)[0, 0, 0, 0]))(x)
-  assert (slope[0, ..., 0] != 0).all()
-
-
 def test_many_models_are_each_alone():
-  shape = (6, 6, 1)
-  module = unet.make(shape, CLASSES, 4, (1, 2), 1, (3,))
+  shape = (5, 4, 1)
+  module = unet.make(shape, CLASSES, 4, (1,), 1, (5,))
   each = [perturbed(module, shape, seed) for seed in (0, 1)]
   stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
   given = noisy(shape)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import pathlib
+import runpy
 import signal
 import subprocess
 import sys
@@ -17,9 +19,10 @@ from syndata_jax.data import class_images
 from syndata_jax.diffusion.base import digests, load
 from syndata_jax.ensemble.data_axis import make_data_axis
 from syndata_jax.programs import pretrain
-from syndata_jax.programs.pretraining import Pretraining
+from syndata_jax.programs.pretraining import Pretraining, from_config
 from syndata_jax.programs.workdir import read_metrics
 
+_CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 SHAPE, CLASSES = (4, 4, 1), 2
 OPTIONS = {
   "image_shape": SHAPE,
@@ -108,6 +111,7 @@ def test_killed_in_the_middle(start, public, finished, cache, tmp_path):
   assert (out / "params.npz").read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_one_device_learns_what_eight_do(finished, tmp_path, monkeypatch):
   """Sums over a batch have another order, and nothing else differs.
 
@@ -133,6 +137,25 @@ def test_one_device_learns_what_eight_do(finished, tmp_path, monkeypatch):
   leaves = [jax.tree.leaves(base.params) for base in (alone, together)]
   flat = [np.concatenate([a.ravel() for a in arrays]) for arrays in leaves]
   assert np.quantile(abs(flat[0] - flat[1]), 0.9) < 1e-6
+
+
+@pytest.mark.parametrize(
+  ("dataset", "shape", "arguments"),
+  [
+    ("digits", (8, 8, 1), ["fashion_mnist", "photographs"]),
+    ("fashion_mnist", (28, 28, 1), ["digits", "photographs", "cinic10"]),
+  ],
+)
+def test_every_pretraining_of_the_configs_is_allowed(dataset, shape, arguments):
+  module = runpy.run_path(str(_CONFIGS / dataset / "pretrain.py"))
+  for argument in arguments:
+    settings = from_config(module["get_config"](argument))
+    assert settings.image_shape == shape
+    # Never the data set that it is to stand beside.
+    assert settings.source == argument != dataset
+  assert module["get_config"]().source == arguments[0]
+  with pytest.raises(ValueError, match="config argument"):
+    module["get_config"](dataset)
 
 
 @pytest.mark.parametrize(

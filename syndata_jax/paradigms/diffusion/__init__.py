@@ -5,6 +5,7 @@ its members alone; what it samples, from noise or from private images, is what
 is released and learned from.
 """
 
+import dataclasses
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,22 +13,27 @@ import jax
 
 from syndata_jax import files, identity
 from syndata_jax.data.training_set import Private, TrainingSet, private_set
-from syndata_jax.diffusion import origins
+from syndata_jax.diffusion import origins, size
 from syndata_jax.diffusion.base import load, refuse_private
 from syndata_jax.diffusion.edm import precondition
-from syndata_jax.diffusion.model import learner, make_network
+from syndata_jax.diffusion.model import (
+  DiffusionOptions,
+  learner,
+  make_network,
+)
 from syndata_jax.diffusion.sampler import sample
 from syndata_jax.ensemble import (
   Engine,
   MakeLearner,
   Workspace,
+  hosts,
   sgd,
   steps_per_epoch,
 )
 from syndata_jax.errors import UserError, prefixed
 from syndata_jax.keys import stream
 from syndata_jax.models.unet import UNet
-from syndata_jax.paradigms.diffusion import sampling, size
+from syndata_jax.paradigms.diffusion import sampling
 from syndata_jax.paradigms.diffusion.options import Options
 from syndata_jax.paradigms.interface import Paradigm
 
@@ -69,7 +75,8 @@ def make(engine: Engine, options: Options, private: Private) -> Paradigm:
       than one model's data, or more images than memory holds.
   """
   shape = private.images.shape[1:]
-  network, params = options, None
+  network: DiffusionOptions = options
+  params = None
   if options.method != "scratch":
     with prefixed(f"base={options.base!r}"):
       base = load(options.base, shape, private.num_classes)
@@ -122,7 +129,8 @@ def synthesize(
     STAGE, layout, make_learner, stream(key, STAGE), members
   )
   params = make_learner(members).release(state)["params"]
-  shards = workspace.produce(
+  # Its state is a number, and so nothing that was sampled is sampled again.
+  shards = dataclasses.replace(workspace, every=1).produce(
     sampling.STAGE,
     layout,
     sampling.rounds(
@@ -136,7 +144,8 @@ def synthesize(
     ),
   )
   large = labels.size * private.images[0].nbytes > _LARGE
-  path = workspace.folder / sampling.STAGE / "images.npy" if large else None
+  mapped = large and jax.process_count() == 1  # one writer of a file
+  path = workspace.folder / sampling.STAGE / "images.npy" if mapped else None
   return TrainingSet(
     images=shards.load("images", rows.shape[1], path),
     labels=labels,
@@ -150,10 +159,11 @@ def _same_base(setup: Setup, workspace: Workspace) -> None:
   if setup.base is None:
     return
   digest = {"sha256": identity.digest(*jax.tree.leaves(setup.base))}
-  workspace.folder.mkdir(parents=True, exist_ok=True)
   path = workspace.folder / _BASE
   if not path.exists():
-    files.write_json(path, digest)
+    if hosts.is_lead():
+      workspace.folder.mkdir(parents=True, exist_ok=True)
+      files.write_json(path, digest)
   elif files.read_json(path) != digest:
     raise UserError(
       f"base={setup.options.base!r}: another model than the one that"

@@ -13,6 +13,7 @@ import numpy as np
 
 from syndata_jax import files
 from syndata_jax.data.training_set import Private, TrainingSet
+from syndata_jax.diffusion import origins, size
 from syndata_jax.ensemble import Engine, Shards, Workspace, sgd, steps_per_epoch
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms.interface import Paradigm
@@ -34,11 +35,14 @@ def make(engine: Engine, options: Options, private: Private) -> Paradigm:
   Raises:
     UserError: a folder without the pipeline's files, diffusers not installed,
       names that do not fit the classes, a class without members, a batch larger
-      than one model's images, or several processes.
+      than one model's images, more images than memory holds, or several
+      processes.
   """
   options.prompts(private.num_classes)
-  sampling.check(options, private)
-  steps_per_epoch(engine.recipe, sampling.size(options, private))
+  origins.check(private, options.images_per_class)
+  size.check(engine.layout, private, options.images_per_class)
+  count = origins.count(private, options.images_per_class)
+  steps_per_epoch(engine.recipe, count)
   weights.check(options.weights)
   if jax.process_count() > 1:
     raise UserError(
@@ -78,9 +82,8 @@ def synthesize(
       fine-tuning began at; a loss that is no longer finite.
   """
   _same_weights(options, workspace)
-  rows = sampling.origins(options, key, private)
-  by_image = options.mode == "image_to_image"
-  if by_image and not options.steps_taken:
+  rows = origins.draw(key, private, options.images_per_class)
+  if options.returns_input:
     images = private.images[rows]  # no noise was added, so none is removed
   else:
     pipeline = weights.load(options, engine.dtype)
@@ -97,21 +100,26 @@ def synthesize(
     images=images,
     labels=private.labels[rows],
     members=None,
-    chosen=rows if by_image else None,
+    chosen=rows if options.sampling == "image" else None,
   )
 
 
 def _collect(shards: Shards, shape: tuple[int, ...]) -> np.ndarray:
   """The shards of all models, u8[M,S,H,W,C]."""
-  models, size = shape
+  models, count = shape
   each = shards.number // models
-  images = [shard["images"] for shard in shards]
-  # A dry run repeats a full batch, so the last one may be too long.
-  of_model = [
-    np.concatenate(images[model * each : (model + 1) * each])[:size]
-    for model in range(models)
-  ]
-  return np.stack(of_model)
+  images: np.ndarray | None = None
+  for number, shard in enumerate(shards):
+    model, batch = divmod(number, each)
+    part = shard["images"]
+    if images is None:
+      size = len(part)  # of all batches but a model's last
+      images = np.empty((models, count, *part.shape[1:]), part.dtype)
+    begin = batch * size
+    # A dry run repeats a full batch, so the last one may be too long.
+    images[model, begin : begin + size] = part[: count - begin]
+  assert images is not None
+  return images
 
 
 def _same_weights(options: Options, workspace: Workspace) -> None:

@@ -58,7 +58,7 @@ def make_tools(options: Options, pipeline: Any, num_classes: int) -> Tools:
   """Embeds the prompts, and attaches the adapters."""
   import torch
 
-  lora.attach(pipeline.unet, options.lora_rank, options.lora_alpha)
+  lora.attach(pipeline.unet, options.rank, options.alpha)
   with torch.no_grad():
     prompts, no_prompt = pipeline.encode_prompt(
       options.prompts(num_classes), pipeline.device, 1, True
@@ -102,7 +102,7 @@ def rounds(tools: Tools, key: jax.Array, private: Private) -> HostRounds:
       trained = {n: array[model] for n, array in state.adapters.items()}
     else:
       random = keys.host(keys.stream(mine, "adapters"))
-      trained = lora.fresh(unet, options.lora_rank, random)
+      trained = lora.fresh(unet, options.rank, random)
       state = state._replace(first=blank, second=blank)
     lora.put(unet, trained)
     optimizer = _optimizer(tools, state, begin)

@@ -10,7 +10,7 @@ import dataclasses
 from syndata_jax import validate
 from syndata_jax.errors import UserError
 
-MODES = ("image_to_image", "text_to_image")
+ORIGINS = ("image", "noise")
 # diffusers' name of each.
 SCHEDULERS = {
   "ddim": "DDIMScheduler",
@@ -34,14 +34,13 @@ class Options:
     diffusion_epochs: passes of the fine-tuning over a model's members.
     diffusion_batch: images of a fine-tuning step.
     diffusion_learning_rate: of AdamW, constant.
-    lora_rank: r of the adapters of the UNet's attention projections.
-    lora_alpha: they are scaled by alpha / r.
+    rank: r of the adapters of the UNet's attention projections.
+    alpha: they are scaled by alpha / r.
     flip: whether images are mirrored at random while fine-tuning.
     min_snr_gamma: of the min-SNR weighting (arXiv 2303.09556); 0 for none.
-    mode: "text_to_image" begins at noise, "image_to_image" at the model's own
-      private images.
-    strength: of image-to-image, in [0, 1]: 0 returns the private image, 1
-      ignores it.
+    sampling: "noise" draws images of the prompts; "image" begins at the
+      model's own private images.
+    strength: of "image", in [0, 1]: 0 returns them as they are, 1 forgets them.
     images_per_class: of a model's set; 0 for one image for each member.
     scheduler: of the sampling, one of `SCHEDULERS`.
     sampling_steps: of the whole way from noise to image.
@@ -55,11 +54,11 @@ class Options:
   diffusion_epochs: int = 100
   diffusion_batch: int = 8
   diffusion_learning_rate: float = 1e-4
-  lora_rank: int = 4
-  lora_alpha: float = 4.0
+  rank: int = 4
+  alpha: float = 4.0
   flip: bool = True
   min_snr_gamma: float = 5.0
-  mode: str = "text_to_image"
+  sampling: str = "noise"
   strength: float = 0.75
   images_per_class: int = 0
   scheduler: str = "ddim"
@@ -68,14 +67,14 @@ class Options:
   sampling_batch: int = 8
 
   def __post_init__(self) -> None:
-    validate.one_of(MODES, mode=self.mode)
+    validate.one_of(ORIGINS, sampling=self.sampling)
     validate.one_of(SCHEDULERS, scheduler=self.scheduler)
     validate.positive(
       diffusion_epochs=self.diffusion_epochs,
       diffusion_batch=self.diffusion_batch,
       diffusion_learning_rate=self.diffusion_learning_rate,
-      lora_rank=self.lora_rank,
-      lora_alpha=self.lora_alpha,
+      rank=self.rank,
+      alpha=self.alpha,
       sampling_steps=self.sampling_steps,
       sampling_batch=self.sampling_batch,
     )
@@ -92,14 +91,13 @@ class Options:
   @property
   def unread(self) -> frozenset[str]:
     """Strength is read by image-to-image alone."""
-    return frozenset({"strength"} if self.mode == "text_to_image" else ())
+    return frozenset({"strength"} if self.sampling == "noise" else ())
 
   @property
-  def steps_taken(self) -> int:
-    """Of the sampler: image-to-image begins on the way."""
-    if self.mode == "text_to_image":
-      return self.sampling_steps
-    return int(self.sampling_steps * self.strength)
+  def returns_input(self) -> bool:
+    """Whether image-to-image adds no noise, and so gives private images."""
+    steps = int(self.sampling_steps * self.strength)  # as diffusers has it
+    return self.sampling == "image" and not steps
 
   def prompts(self, num_classes: int) -> list[str]:
     """The prompt of every class.

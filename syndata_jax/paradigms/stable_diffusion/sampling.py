@@ -9,65 +9,11 @@ from syndata_jax import keys
 from syndata_jax.data.outside import fit
 from syndata_jax.data.training_set import Private
 from syndata_jax.ensemble import HostRounds
-from syndata_jax.errors import UserError
 from syndata_jax.paradigms.stable_diffusion import adapters as lora
 from syndata_jax.paradigms.stable_diffusion import weights
 from syndata_jax.paradigms.stable_diffusion.fine_tuning import Tools
-from syndata_jax.paradigms.stable_diffusion.options import Options
 
 STAGE = "sampling"
-
-
-def size(options: Options, private: Private) -> int:
-  """S, images of one model."""
-  if options.images_per_class:
-    return options.images_per_class * private.num_classes
-  return private.members.shape[1]
-
-
-def check(options: Options, private: Private) -> None:
-  """Refuses a class that some model has no member of.
-
-  Raises:
-    UserError: which class, of which model.
-  """
-  if not options.images_per_class:
-    return
-  for model, members in enumerate(private.members):
-    present = np.unique(private.labels[members])
-    absent = np.setdiff1d(np.arange(private.num_classes), present)
-    if len(absent):
-      raise UserError(
-        f"images_per_class={options.images_per_class}: class {absent[0]} has no"
-        f" members of model {model}: must have one, or images_per_class be 0"
-      )
-
-
-def origins(options: Options, key: jax.Array, private: Private) -> np.ndarray:
-  """The private row behind every image, i32[M,S].
-
-  It gives an image its label, and in image-to-image its beginning. With
-  `images_per_class` the rows of a class are drawn without replacement, and
-  again from the first where the class has fewer.
-
-  Args:
-    options: how many.
-    key: root of the draws.
-    private: of all models.
-  """
-  if not options.images_per_class:
-    return private.members
-  model_keys = keys.model_keys(
-    keys.stream(key, "origins"), len(private.members)
-  )
-  rows = []
-  for model, members in enumerate(private.members):
-    random = keys.host(model_keys[model])
-    labels = private.labels[members]
-    for label in range(private.num_classes):
-      drawn = random.permutation(members[labels == label])
-      rows.append(np.resize(drawn, options.images_per_class))
-  return np.concatenate(rows).reshape(len(private.members), -1)
 
 
 def rounds(
@@ -84,7 +30,7 @@ def rounds(
     key: root of every draw; each image uses a branch of its own, so batches of
       another size change it by rounding only.
     private: of all models.
-    rows: i32[M,S], from `origins`.
+    rows: i32[M,S], the private row behind every image; see `origins.draw`.
     adapters: of all models, [M,...].
 
   Returns:
@@ -138,7 +84,7 @@ def _sample(
     "output_type": "np",
   }
   with torch.no_grad():
-    if options.mode == "text_to_image":
+    if options.sampling == "noise":
       images = pipeline(height=side, width=side, **wanted).images
     else:
       begin = fit(private.images[rows], (side, side, 3)).astype(np.float32)

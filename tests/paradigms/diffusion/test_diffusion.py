@@ -1,21 +1,19 @@
 """The whole paradigm on a few noisy pixels."""
 
-import dataclasses
 import pathlib
 
 import jax
 import numpy as np
 import pytest
-import small
 
 from syndata_jax import models, paradigms
 from syndata_jax.diffusion import base as bases
+from syndata_jax.diffusion import size
 from syndata_jax.diffusion.model import DiffusionOptions, init, make_network
 from syndata_jax.ensemble import Engine, Recipe, Workspace, make_layout
 from syndata_jax.ensemble.rehearsal import Rehearsal
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms import diffusion
-from syndata_jax.paradigms.diffusion import size
 
 KEY = jax.random.key(4)
 SHAPE, CLASSES, M, N, OWN = (4, 4, 1), 2, 2, 16, 10
@@ -26,7 +24,7 @@ def options(**fields):
   short = {
     "diffusion_epochs": 2,
     "diffusion_batch": 4,
-    "sampling_steps": 3,
+    "sampling_steps": 2,
     "sampling_batch": 5,
     "images_per_class": 6,
   }
@@ -69,7 +67,10 @@ def save_base(folder, **changed):
   network = DiffusionOptions(**NETWORK)
   shape, classes = changed.get("shape", SHAPE), changed.get("classes", CLASSES)
   module = make_network(network, shape, classes)
-  params = jax.device_get(init(jax.random.key(9), module, shape))
+  shapes = jax.eval_shape(lambda: init(jax.random.key(9), module, shape))
+  rng = np.random.default_rng(1)
+  draw = lambda s: rng.normal(0, 0.1, s.shape).astype(np.float32)
+  params = jax.tree.map(draw, shapes)
   seen = bases.digests(changed.get("seen", np.ones((1, *shape), np.uint8)))
   bases.save(folder, bases.Base(network, shape, classes, params, {}, seen))
   return str(folder)
@@ -100,15 +101,32 @@ def test_so_do_those_of_every_kind(method, sampling, tmp_path):
   paradigms.check(paradigm(chosen))
 
 
-def test_sampling_goes_on_where_it_was_stopped(tmp_path):
-  """Three rounds of four images for each of 12; killed after the second."""
-  whole = synthesize(options(), tmp_path / "whole")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+  """Three rounds of four images for each of 12, mapped from a file."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(diffusion, "_LARGE", 100)
+    return synthesize(options(), tmp_path_factory.mktemp("whole"))
+
+
+def test_every_class_is_sampled_and_every_image_is_another(whole):
   assert whole.images.shape == (M, 12, *SHAPE)
   assert whole.images.dtype == np.uint8 and whole.chosen is None
   assert whole.labels.tolist() == [[0] * 6 + [1] * 6] * M
   assert (whole.images[0] != whole.images[1]).any()
-  # No two images are the same draw.
-  assert len(np.unique(whole.images[0].reshape(12, -1), axis=0)) == 12
+  assert len(np.unique(whole.images.reshape(M * 12, -1), axis=0)) == M * 12
+
+
+def test_a_large_set_is_mapped_from_a_file(whole):
+  assert isinstance(whole.images, np.memmap)
+  shards = pathlib.Path(whole.images.filename).parent / "shards"
+  parts = [np.load(path)["images"] for path in sorted(shards.glob("*.npz"))]
+  assert [part.shape[1] for part in parts] == [4, 4, 4]
+  np.testing.assert_array_equal(whole.images, np.concatenate(parts, axis=1))
+
+
+def test_sampling_goes_on_where_it_was_stopped(whole, tmp_path):
+  """To the same bits; killed in the last round."""
 
   class Stopped(Exception):
     pass
@@ -118,25 +136,11 @@ def test_sampling_goes_on_where_it_was_stopped(tmp_path):
       raise Stopped
 
   with pytest.raises(Stopped):
-    synthesize(options(), tmp_path / "cut", stop)
+    synthesize(options(), tmp_path, stop)
   rounds = []
-  after = synthesize(options(), tmp_path / "cut", rounds.append)
+  after = synthesize(options(), tmp_path, rounds.append)
   assert [(r.stage, r.number) for r in rounds] == [("samples", 3)]
   np.testing.assert_array_equal(after.images, whole.images)
-
-
-def test_a_large_set_is_mapped_from_a_file(tmp_path, monkeypatch):
-  monkeypatch.setattr(diffusion, "_LARGE", 100)
-  mapped = synthesize(options(), tmp_path)
-  assert isinstance(mapped.images, np.memmap)
-  assert pathlib.Path(mapped.images.filename).parent == tmp_path / "samples"
-  # The shards hold 15 images of each model; three are left out.
-  parts = [
-    np.load(tmp_path / "samples" / "shards" / f"{n:05d}.npz")["images"]
-    for n in (1, 2, 3)
-  ]
-  want = np.concatenate(parts, axis=1)[:, :12]
-  np.testing.assert_array_equal(mapped.images, want)
 
 
 def test_adapters_of_a_shared_base_redraw_private_images(tmp_path):
@@ -181,6 +185,7 @@ def test_strength_0_returns_the_members_and_trains_nothing(tmp_path):
   assert rounds == []
 
 
+@pytest.mark.slow
 def test_a_dry_run_has_the_shapes_of_the_whole(tmp_path):
   rehearsal = Rehearsal(tmp_path)
   result = paradigm(options()).synthesize(KEY, drawn(), rehearsal)

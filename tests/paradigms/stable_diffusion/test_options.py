@@ -1,8 +1,9 @@
 """What is refused before anything is loaded; diffusers need not be there."""
 
 import json
+import pathlib
+import runpy
 
-import numpy as np
 import pytest
 import small
 
@@ -10,9 +11,9 @@ from syndata_jax import paradigms
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms.stable_diffusion import (
   Options,
-  sampling,
   weights,
 )
+from syndata_jax.programs.settings import from_config
 
 FILES = (
   "model_index.json",
@@ -43,11 +44,11 @@ def refusal(function, *args, **fields):
   [
     ({"strength": 1.5}, "strength=1.5: must be in [0, 1]"),
     ({"strength": -0.1}, "strength=-0.1: must be in [0, 1]"),
-    ({"mode": "video"}, "mode='video': must be one of image_to_image"),
+    ({"sampling": "video"}, "sampling='video': must be one of image, noise"),
     ({"scheduler": "pndm"}, "scheduler='pndm': must be one of ddim"),
     ({"prompt": "a photo"}, "prompt='a photo': must have one {}"),
     ({"guidance": 0.5}, "guidance=0.5: must be at least 1"),
-    ({"lora_rank": 0}, "lora_rank=0"),
+    ({"rank": 0}, "rank=0"),
     ({"images_per_class": -1}, "images_per_class=-1"),
   ],
 )
@@ -98,30 +99,10 @@ def test_another_pipeline(tmp_path):
   assert "holds a StableDiffusionXLPipeline: must be a Stable" in line
 
 
-def test_a_class_without_members():
-  labels = private().labels.copy()
-  labels[private().members[1]] = 1
-  lacking = private()._replace(labels=labels)
-  options = Options(images_per_class=2)
-  line = refusal(sampling.check, options, lacking)
-  assert "class 0 has no members of model" in line
-  sampling.check(Options(), lacking)
-
-
-def test_images_come_from_rows_of_their_class():
-  import jax
-
-  data, key = private(), jax.random.key(0)
-  for per_class in (3, 40):
-    rows = sampling.origins(Options(images_per_class=per_class), key, data)
-    assert rows.shape == (2, 3 * per_class) and rows.dtype == np.int32
-    expected = np.repeat(np.arange(3), per_class)
-    for model in range(2):
-      assert (data.labels[rows[model]] == expected).all()
-      assert np.isin(rows[model], data.members[model]).all()
-      for label in range(3):
-        drawn = rows[model][expected == label]
-        members = data.labels[data.members[model]] == label
-        assert len(set(drawn)) == min(per_class, members.sum())
-  rows = sampling.origins(Options(), key, data)
-  np.testing.assert_array_equal(rows, data.members)
+@pytest.mark.parametrize("sampling", ["noise", "image"])
+def test_the_shipped_config_is_allowed(sampling):
+  path = pathlib.Path(__file__).parents[3] / "configs/cifar10"
+  module = runpy.run_path(str(path / "stable_diffusion.py"))
+  settings = from_config(module["get_config"](sampling))
+  assert settings.options.sampling == sampling
+  assert settings.options.prompts(10)[9] == "a photo of a truck"

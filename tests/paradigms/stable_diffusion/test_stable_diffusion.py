@@ -13,7 +13,6 @@ from syndata_jax.paradigms.stable_diffusion import (
   Options,
   adapters,
   fine_tuning,
-  sampling,
   synthesize,
 )
 from syndata_jax.paradigms.stable_diffusion import weights as folders
@@ -53,9 +52,10 @@ def options(weights):
   return make
 
 
-def drawn(options, workspace, data=None):
+def drawn(options, workspace, data=None, dtype="float32"):
   data = private() if data is None else data
-  training_set = synthesize(small.engine(2), options, KEY, data, workspace)
+  engine = small.engine(2, dtype=dtype)
+  training_set = synthesize(engine, options, KEY, data, workspace)
   return enter(training_set, data)
 
 
@@ -93,7 +93,7 @@ def test_a_killed_run_continues_to_the_same_bits(options, tmp_path):
 
     return on_round
 
-  chosen = options(mode="image_to_image", strength=0.5)
+  chosen = options(sampling="image", strength=0.5)
   whole = drawn(chosen, Workspace(tmp_path / "whole"))
   folder = tmp_path / "killed"
   for stage in ("fine_tuning", "sampling"):
@@ -106,8 +106,18 @@ def test_a_killed_run_continues_to_the_same_bits(options, tmp_path):
   np.testing.assert_array_equal(whole.chosen, private().members)
 
 
+def test_half_precision(options, tmp_path):
+  """Frozen weights are rounded; the adapters train in float32."""
+  chosen = options(diffusion_batch=6, diffusion_learning_rate=1e-4)
+  full, half = (
+    drawn(chosen, Workspace(tmp_path / dtype), dtype=dtype).images.astype(float)
+    for dtype in ("float32", "bfloat16")
+  )
+  assert 0 < abs(full - half).mean() < 0.3 * full.std()
+
+
 def test_strength_0_returns_its_input(options, tmp_path):
-  chosen = options(mode="image_to_image", strength=0.0)
+  chosen = options(sampling="image", strength=0.0)
   result = drawn(chosen, Workspace(tmp_path))
   data = private()
   np.testing.assert_array_equal(result.images, data.images[data.members])
@@ -119,7 +129,7 @@ def test_more_strength_goes_further(options, tmp_path):
 
   def images(strength):
     chosen = options(
-      mode="image_to_image",
+      sampling="image",
       strength=strength,
       sampling_steps=10,
       diffusion_batch=6,
@@ -134,14 +144,18 @@ def test_more_strength_goes_further(options, tmp_path):
   assert 0 < little < most
 
 
-@pytest.mark.parametrize("gamma", [0.0, 5.0])
-def test_the_loss(options, gamma):
+@pytest.mark.parametrize(
+  ("gamma", "prediction"),
+  [(0.0, "epsilon"), (5.0, "epsilon"), (5.0, "v_prediction")],
+)
+def test_the_loss(options, gamma, prediction):
   """Against noise, latents and weights that diffusers' own parts compute."""
   import diffusers
   import torch
 
   chosen = options(min_snr_gamma=gamma)
   pipeline = folders.load(chosen, np.dtype("float32"))
+  pipeline.scheduler.register_to_config(prediction_type=prediction)
   tools = fine_tuning.make_tools(chosen, pipeline, small.CLASSES)
   random = np.random.default_rng(3)
   adapters.put(
@@ -167,10 +181,13 @@ def test_the_loss(options, gamma):
     )
     embedded = pipeline.text_encoder(tokens.input_ids)[0]
     said = pipeline.unet(noisy, level, embedded).sample
-    errors = ((said - noise) ** 2).mean((1, 2, 3)).numpy()
+    velocity = scheduler.get_velocity(latents, noise, level)
+    target = noise if prediction == "epsilon" else velocity
+    errors = ((said - target) ** 2).mean((1, 2, 3)).numpy()
   kept = scheduler.alphas_cumprod[level].numpy()
   snr = kept / (1 - kept)
-  weight = np.minimum(snr, gamma) / snr if gamma else np.ones(len(snr))
+  scale = snr if prediction == "epsilon" else snr + 1
+  weight = np.minimum(snr, gamma) / scale if gamma else np.ones(len(snr))
   assert value == pytest.approx((weight * errors).mean(), rel=1e-4)
 
 
@@ -212,7 +229,7 @@ def test_other_weights_do_not_continue_a_run(options, tmp_path, weights):
 
   copy = tmp_path / "weights"
   shutil.copytree(weights, copy)
-  chosen = options(weights=str(copy), mode="image_to_image", strength=0.0)
+  chosen = options(weights=str(copy), sampling="image", strength=0.0)
   drawn(chosen, Workspace(tmp_path / "run"))
   config = copy / "unet" / "config.json"
   config.write_text(config.read_text() + " ")
@@ -235,7 +252,6 @@ def test_damaged_weights(options, tmp_path, weights):
 def test_the_whole_audit(options, tmp_path):
   """Both steps through the contract, with a batch of the set's size."""
   engine = small.engine(2)
-  assert sampling.size(options(), private()) == 6
   with pytest.raises(UserError, match="batch_size=7: must not exceed the 6"):
     paradigms.create("stable_diffusion", engine, options(), private())
   chosen, data = options(images_per_class=3, diffusion_batch=12), private(24)
