@@ -6,6 +6,7 @@ but for those in `Paradigm.others`, which serve as spaces of their own.
 """
 
 import collections
+import dataclasses
 import pathlib
 import time
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ STAGE = "closeness"
 # After the name of a space where only images of an example's label count.
 OF_LABEL = "_of_label"
 _RECORD, _PAIRS = "near_copies.json", "near_copies.npz"
+_EVERY = 10  # epochs of the feature network between two checkpoints, at least
 # Pairs of a space that are shown.
 _MOST = 20
 
@@ -72,6 +74,9 @@ def spaces(plan: Plan, workspace: Workspace) -> tuple[Space, ...]:
     workspace: trains the network of the features, once a run.
   """
   layout = plan.paradigm.queried.layout
+  # Its epochs take less time than a checkpoint of them.
+  every = max(workspace.every, _EVERY)
+  workspace = dataclasses.replace(workspace, every=every)
   return PIXELS, trained(plan.dataset, workspace, layout)
 
 
