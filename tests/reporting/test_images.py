@@ -126,7 +126,11 @@ def test_what_was_compared_is_said():
 def test_a_note_needs_copies_and_members():
   """Blurred images are near to everything, but no nearer to members."""
   assert "12.3% of the synthetic images" in images.copies_note(_record())
-  assert images.copies_note(_record(nearer=0.505)) is None
+  blurred = _record(nearer=0.505)
+  assert "12.3% of the synthetic images" in images.copies_note(blurred)
+  for shares in blurred["spaces"].values():
+    shares["near_copies_of_nonmembers"] = _figure(0.04)
+  assert images.copies_note(blurred) is None
   assert images.copies_note(_record(models=1)) is None
   assert images.copies_note(None) is None
 
