@@ -17,6 +17,8 @@ notes. Nothing is unpickled.
 with `membership`, and `labels` beside the first three. Scores of one number
 become the logits (score, 0) of two classes with the label 0: their hinge and
 logit score both are the number. All may have the prefix `average_` or `dummy_`.
+What else there may be, such as how close released images come to the examples,
+is in the table of `predictions.load_predictions`.
 """
 
 import pathlib

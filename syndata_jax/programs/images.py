@@ -6,6 +6,7 @@ but for those in `Paradigm.others`, which serve as spaces of their own.
 """
 
 import collections
+import dataclasses
 import pathlib
 import time
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ STAGE = "closeness"
 # After the name of a space where only images of an example's label count.
 OF_LABEL = "_of_label"
 _RECORD, _PAIRS = "near_copies.json", "near_copies.npz"
+_EVERY = 10  # epochs of the feature network between two checkpoints, at least
 # Pairs of a space that are shown.
 _MOST = 20
 
@@ -72,6 +74,9 @@ def spaces(plan: Plan, workspace: Workspace) -> tuple[Space, ...]:
     workspace: trains the network of the features, once a run.
   """
   layout = plan.paradigm.queried.layout
+  # Its epochs take less time than a checkpoint of them.
+  every = max(workspace.every, _EVERY)
+  workspace = dataclasses.replace(workspace, every=every)
   return PIXELS, trained(plan.dataset, workspace, layout)
 
 
@@ -105,14 +110,14 @@ def compare(
     pixels = plan.paradigm.pixels(training_set, model)[:most]
     # What can be shown and kept; and towards any real image, never away.
     pixels = np.clip(pixels, 0, 1).astype(np.float32)
-    labels = training_set.of_model(model)[1][:most]
+    images, labels = (part[:most] for part in training_set.of_model(model))
     labels = labels.argmax(-1) if labels.ndim > 1 else labels
     for name, space in measured.items():
       of_any, of_label = space.add(model, pixels, labels)
       columns[name].append(of_any)
       columns[name + OF_LABEL].append(of_label)
     for name, network in networks.items():
-      columns[name].append(network.closeness(model, pixels))
+      columns[name].append(network.closeness(model, images))
     seconds, size = time.perf_counter() - start, len(pixels)
     left = (count - model - 1) * size
     on_round(Round(STAGE, model + 1, count, seconds, size, left, {}))
@@ -182,14 +187,14 @@ class _Network:
     self._ask = one_by_one(networks.engine)
     self._logits = querier(*networks)(audited)
 
-  def closeness(self, model: int, pixels: np.ndarray) -> np.ndarray:
-    """f32[P], of the audited images to the model's own f32[S,H,W,C]."""
-    engine = self._networks.engine
-    mean, std = (
-      np.array(each, np.float32) for each in (engine.mean, engine.std)
-    )
-    read = (pixels - mean) / std
-    logits = self._ask(self._networks.variables, model, read)
+  def closeness(self, model: int, images: np.ndarray) -> np.ndarray:
+    """f32[P], of the audited images to a model's own.
+
+    Args:
+      model: which.
+      images: [S,H,W,C], u8 or as the network reads them, never clipped.
+    """
+    logits = self._ask(self._networks.variables, model, images)
     return closeness(self._logits[model], logits)
 
 

@@ -109,7 +109,7 @@ def copies_note(record: Mapping[str, Any] | None) -> str | None:
   """A warning where images are copies, whatever an attack finds.
 
   That they are near alone may be blur; that they are nearer to what the model
-  owns than to what it does not is copying.
+  owns than to what it does not, or near to more of it, is copying.
 
   Args:
     record: as in `copies_table`; None where no images are released.
@@ -120,7 +120,7 @@ def copies_note(record: Mapping[str, Any] | None) -> str | None:
     (space, shares)
     for space, shares in record["spaces"].items()
     if shares["near_copies"]["low"] > record["expected"]
-    and shares.get("nearer_to_members", {"low": 0.0})["low"] > _HALF
+    and _favours_members(shares)
   ]
   if not copied:
     return None
@@ -131,3 +131,13 @@ def copies_note(record: Mapping[str, Any] | None) -> str | None:
     " their model was made from than to what it was not: they show it, whatever"
     " the attack finds."
   )
+
+
+def _favours_members(shares: Mapping[str, Any]) -> bool:
+  """Whether the images of one space lie nearer to members than to others."""
+  if "nearer_to_members" not in shares:
+    return False
+  low = shares["near_copies_of_members"]["low"]
+  if low > shares["near_copies_of_nonmembers"]["high"]:
+    return True
+  return bool(shares["nearer_to_members"]["low"] > _HALF)

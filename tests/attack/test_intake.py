@@ -231,6 +231,25 @@ def test_other_populations_and_networks_are_read_alike():
   assert len(notes) == 4
 
 
+def test_closeness_of_released_images_is_taken_along(tmp_path):
+  """Beside any form of the answers; of every population."""
+  closeness = -RNG.random((Q, M))
+  given = _given(
+    confidences=CONFIDENCES,
+    average_confidences=CONFIDENCES[:4],
+    average_membership=MEMBERSHIP[:4],
+    closeness_pixels=closeness,
+  )
+  assert "average_closeness_pixels is missing" in _refusal(given)
+  np.savez(tmp_path / "p.npz", **given, average_closeness_pixels=closeness[:4])
+  spaces = take_in(tmp_path / "p.npz").file.closeness
+  assert list(spaces) == ["pixels"]
+  expected = closeness.astype(np.float32)
+  np.testing.assert_array_equal(spaces["pixels"].canaries, expected)
+  np.testing.assert_array_equal(spaces["pixels"].average, expected[:4])
+  assert spaces["pixels"].dummies is None
+
+
 def test_the_form_that_says_most_is_used():
   given = _given(logits=LOGITS, losses=-np.log(CONFIDENCES))
   file, notes = take_in_arrays(given)

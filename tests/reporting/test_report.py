@@ -199,6 +199,11 @@ def test_pictures_of_canaries_are_needed_for_their_sheet(attacked, tmp_path):
   assert len(report.canary_sheet().axes[0].texts) == Q
 
 
+def test_pairs_are_of_a_run_that_makes_images(attacked):
+  with pytest.raises(UserError, match="no pairs of images"):
+    Report(*attacked).closest_pairs()
+
+
 def test_the_title_of_logits_from_elsewhere(attacked):
   given = {"title": "Vendor <7>", "facts": {"Noise": 1.3}, "notes": ["odd"]}
   report = Report(*attacked, given=given)
