@@ -162,11 +162,12 @@ def _judge(
     real: f32[R,H,W,C] in [0, 1], in a random order.
     matched: images of either kind for precision and recall.
   """
-  target = space.embed(real)
-  has_spread = len(real) > 1
-  has_surroundings = matched > fidelity.NEIGHBOURS
-  normal = fidelity.gaussian(target) if has_spread else None
-  around = fidelity.manifold(target[:matched]) if has_surroundings else None
+  normal = around = None
+  if len(real) > 1:
+    target = space.embed(real)
+    normal = fidelity.gaussian(target)
+    if matched > fidelity.NEIGHBOURS:
+      around = fidelity.manifold(target[:matched])
 
   def judge(pixels: np.ndarray) -> dict[str, float | None]:
     points = space.embed(pixels)
