@@ -313,7 +313,9 @@ def _closeness(
         raise ValueError(f"{array}: needs the logits of its examples beside it")
       if population is not None:
         if array not in arrays:
-          raise ValueError(f"{array} is missing: as in the other populations")
+          raise ValueError(
+            f"{array} is missing: closeness of every population needed"
+          )
         shape = population.membership.shape
         fields[field] = checks.closeness(arrays[array], array, shape)
     spaces[name] = Closeness(**fields)

@@ -87,13 +87,8 @@ def nearness(
     pool: f32[N,D], the private images in the same space.
     members: of the model.
   """
-  neighbours = min(_NEIGHBOURS, len(members.rows))
-  distances, places = nearest(images, pool[members.rows], neighbours)
-  usual = _FRACTION * distances.mean(axis=1)
-  # Where all 50 are copies it is one of them.
-  ratio = np.divide(
-    distances[:, 0], usual, out=np.zeros_like(usual), where=usual > 0
-  )
+  own = pool[members.rows]
+  distances, places = nearest(images, own, _neighbours(own))
   to_owned, to_others = (
     nearest(images, pool[rows])[0][:, 0]
     if len(rows)
@@ -101,7 +96,11 @@ def nearness(
     for rows in (members.owned, members.others)
   )
   return Nearness(
-    distances[:, 0], members.rows[places[:, 0]], ratio, to_owned, to_others
+    distances[:, 0],
+    members.rows[places[:, 0]],
+    _ratio(distances),
+    to_owned,
+    to_others,
   )
 
 
@@ -134,6 +133,19 @@ def heldout_distances(
       to_rest = nearest(heldout, pool[rest])[0][:, 0]
     distances.append(np.minimum(to_common, to_rest))
   return np.stack(distances)
+
+
+def stands_out(images: np.ndarray, references: np.ndarray) -> np.ndarray:
+  """Distance to the nearest over half of the mean of the 50 nearest.
+
+  Args:
+    images: f32[S,D].
+    references: f32[n,D].
+
+  Returns:
+    f32[S]; below 1 the nearest stands out.
+  """
+  return _ratio(nearest(images, references, _neighbours(references))[0])
 
 
 def threshold(distances: np.ndarray) -> float:
@@ -201,6 +213,19 @@ def over_models(figures: list[dict[str, float]]) -> dict[str, Any]:
     name: _interval(np.array([of_one[name] for of_one in figures]))
     for name in figures[0]
   }
+
+
+def _neighbours(references: np.ndarray) -> int:
+  return min(_NEIGHBOURS, len(references))
+
+
+def _ratio(distances: np.ndarray) -> np.ndarray:
+  """f32[S] of the distances f32[S,k] to the nearest, ascending."""
+  usual = _FRACTION * distances.mean(axis=1)
+  # 0 where all are copies.
+  return np.divide(
+    distances[:, 0], usual, out=np.zeros_like(usual), where=usual > 0
+  )
 
 
 def _interval(values: np.ndarray) -> dict[str, float]:

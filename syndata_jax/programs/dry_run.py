@@ -7,25 +7,31 @@ itself then starts at once.
 import pathlib
 import tempfile
 import time
+from collections.abc import Iterable
 
 import jax
 import numpy as np
 from rich.console import Console
 
 from syndata_jax import attack, keys
-from syndata_jax.attack import PredictionFile
+from syndata_jax.attack import Closeness, PredictionFile
 from syndata_jax.data.training_set import TrainingSet, enter
 from syndata_jax.ensemble import memory
 from syndata_jax.ensemble.predict import images_at_once, query_program
 from syndata_jax.ensemble.rehearsal import Estimate, Rehearsal
 from syndata_jax.keys import stream
 from syndata_jax.paradigms import Queried
+from syndata_jax.programs import images
 from syndata_jax.programs.plan import Plan, flops_per_image, make_plan
 from syndata_jax.programs.query import Ask, query
 from syndata_jax.programs.settings import Settings
 from syndata_jax.programs.shadows import FINAL
+from syndata_jax.programs.synthetic import is_private_pool
 from syndata_jax.reporting import Stage, render_stages
 from syndata_jax.reporting.formats import counted, duration
+
+# Images of a set that are compared, at most, for those of a whole one.
+_COMPARED = 1024
 
 
 def dry_run(
@@ -55,7 +61,9 @@ def dry_run(
     console.status("Compiling, and timing a few steps"),
   ):
     rehearsal = Rehearsal(pathlib.Path(folder))
-    training_set, rest = _synthesize(plan, stream(key, "synthesize"), rehearsal)
+    training_set, rest, makes_images = _synthesize(
+      plan, stream(key, "synthesize"), rehearsal
+    )
     state = rehearsal.train(
       FINAL,
       plan.paradigm.queried.layout,
@@ -65,9 +73,14 @@ def dry_run(
     )
     released = plan.paradigm.learner(training_set).release(state)
     queried, answers = _query(plan, released, training_set, flops)
-  *synthesized, final = rehearsal.estimates
+    *synthesized, final = rehearsal.estimates
+    compared: list[Stage] = []
+    if makes_images:
+      compared, names = _compare(plan, training_set, pathlib.Path(folder))
+      answers = answers._replace(closeness=_closeness(answers, names))
   trained = _stage(final, final.images * flops)
-  stages = [loaded, *map(_stage, synthesized), rest, trained, queried]
+  stages = [loaded, *map(_stage, synthesized), rest, trained]
+  stages += [*compared, queried]
   render_stages(
     [*stages, _attack(answers)],
     f"{len(devices)} x {devices[0].device_kind}",
@@ -78,13 +91,17 @@ def dry_run(
 
 def _synthesize(
   plan: Plan, key: jax.Array, rehearsal: Rehearsal
-) -> tuple[TrainingSet, Stage]:
-  """The set, and the stage of what is not done in rounds, and so in full."""
+) -> tuple[TrainingSet, Stage, bool]:
+  """The set, the stage of what is not done in rounds, whether it has images."""
   start = time.perf_counter()
   training_set = plan.paradigm.synthesize(key, plan.private, rehearsal)
   seconds = time.perf_counter() - start - rehearsal.spent()
   entered = enter(training_set, plan.private)
-  return entered, Stage("synthesize", seconds, entered.nbytes)
+  return (
+    entered,
+    Stage("synthesize", seconds, entered.nbytes),
+    not is_private_pool(training_set, plan.private),
+  )
 
 
 def _stage(estimate: Estimate, flops: float = 0.0) -> Stage:
@@ -102,6 +119,59 @@ def _stage(estimate: Estimate, flops: float = 0.0) -> Stage:
     flops,
     note,
   )
+
+
+def _compare(
+  plan: Plan, training_set: TrainingSet, folder: pathlib.Path
+) -> tuple[list[Stage], Iterable[str]]:
+  """The stages of what the images give away, and the names of the spaces.
+
+  Two sets stand for all.
+  """
+  rehearsal = Rehearsal(folder)
+  spaces = images.spaces(plan, rehearsal)
+  models, size = training_set.num_models, training_set.size
+  trial = images.Trial(min(2, models), min(_COMPARED, size))
+  taken: list[float] = []
+  start = time.perf_counter()
+  compared = images.compare(
+    plan,
+    training_set,
+    spaces,
+    plan.paradigm.others(training_set),
+    lambda done: taken.append(done.seconds),
+    trial,
+  )
+  once = time.perf_counter() - start - sum(taken)
+  # The first one includes the compilation.
+  each = taken[-1] * size / trial.images
+  pool = plan.private.images.size * np.dtype(np.float32).itemsize
+  note = f"{counted(size, 'image')} of each model, {duration(each)}"
+  stage = Stage(
+    images.STAGE, once + taken[0] + models * each, pool, models, note=note
+  )
+  return [*map(_stage, rehearsal.estimates), stage], compared.closeness
+
+
+def _closeness(
+  answers: PredictionFile, names: Iterable[str]
+) -> dict[str, Closeness]:
+  """Numbers of the right shapes, by the name of a space; see `_attack`."""
+  random = keys.generator(0, "dry_run/closeness")
+  populations = {
+    field: getattr(answers, field).membership
+    for field in Closeness._fields
+    if getattr(answers, field) is not None
+  }
+  return {
+    name: Closeness(
+      **{
+        field: random.normal(size=each.shape).astype(np.float32)
+        for field, each in populations.items()
+      }
+    )
+    for name in names
+  }
 
 
 def _query(

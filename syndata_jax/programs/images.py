@@ -5,6 +5,8 @@ other, so that never more than one is held. No network of the paradigm is asked,
 but for those in `Paradigm.others`, which serve as spaces of their own.
 """
 
+import collections
+import dataclasses
 import pathlib
 import time
 from collections.abc import Mapping
@@ -20,16 +22,26 @@ from syndata_jax.ensemble.predict import one_by_one, querier
 from syndata_jax.ensemble.stages import OnRound
 from syndata_jax.errors import UserError
 from syndata_jax.images import PIXELS, Space, halves, near_copies, trained
-from syndata_jax.images.closeness import closeness
+from syndata_jax.images.closeness import closeness, closeness_of_label
 from syndata_jax.images.near_copies import Members, Nearness
 from syndata_jax.paradigms import Queried
 from syndata_jax.programs.plan import Plan
 from syndata_jax.reporting import Pairs
 
 STAGE = "closeness"
+# After the name of a space where only images of an example's label count.
+OF_LABEL = "_of_label"
 _RECORD, _PAIRS = "near_copies.json", "near_copies.npz"
+_EVERY = 10  # epochs of the feature network between two checkpoints, at least
 # Pairs of a space that are shown.
 _MOST = 20
+
+
+class Trial(NamedTuple):
+  """A part of the sets, to see what all of them will take."""
+
+  models: int
+  images: int  # of each
 
 
 class Compared(NamedTuple):
@@ -44,6 +56,7 @@ class _Audited(NamedTuple):
   """Audited images u8[P,H,W,C], and where each population of them is."""
 
   images: np.ndarray
+  labels: np.ndarray  # i32[P], those of training
   parts: dict[str, slice]  # by the field of `Closeness`
 
   def split(self, values: np.ndarray) -> Closeness:
@@ -61,6 +74,9 @@ def spaces(plan: Plan, workspace: Workspace) -> tuple[Space, ...]:
     workspace: trains the network of the features, once a run.
   """
   layout = plan.paradigm.queried.layout
+  # Its epochs take less time than a checkpoint of them.
+  every = max(workspace.every, _EVERY)
+  workspace = dataclasses.replace(workspace, every=every)
   return PIXELS, trained(plan.dataset, workspace, layout)
 
 
@@ -70,7 +86,7 @@ def compare(
   spaces: tuple[Space, ...],
   others: Mapping[str, Queried],
   on_round: OnRound = lambda done: None,
-  models: int | None = None,
+  trial: Trial | None = None,
 ) -> Compared:
   """Compares each model's images with the private ones.
 
@@ -80,24 +96,26 @@ def compare(
     spaces: to take distances in.
     others: networks of each model, by name: the space of its own logits.
     on_round: is told of every model.
-    models: to compare, the first ones; None for all.
+    trial: to compare only so many; None for all.
   """
   audited = _audited(plan)
   networks = {
     name: _Network(other, audited.images) for name, other in others.items()
   }
   measured = {space.name: _Measured(plan, space, audited) for space in spaces}
-  columns: dict[str, list[np.ndarray]] = {
-    name: [] for name in (*measured, *networks)
-  }
-  count = training_set.num_models if models is None else models
+  columns: dict[str, list[np.ndarray]] = collections.defaultdict(list)
+  count, most = trial or (training_set.num_models, training_set.size)
   for model in range(count):
     start = time.perf_counter()
-    pixels = plan.paradigm.pixels(training_set, model)
+    pixels = plan.paradigm.pixels(training_set, model)[:most]
     # What can be shown and kept; and towards any real image, never away.
     pixels = np.clip(pixels, 0, 1).astype(np.float32)
-    for space in spaces:
-      columns[space.name].append(measured[space.name].add(model, pixels))
+    labels = training_set.of_model(model)[1][:most]
+    labels = labels.argmax(-1) if labels.ndim > 1 else labels
+    for name, space in measured.items():
+      of_any, of_label = space.add(model, pixels, labels)
+      columns[name].append(of_any)
+      columns[name + OF_LABEL].append(of_label)
     for name, network in networks.items():
       columns[name].append(network.closeness(model, pixels))
     seconds, size = time.perf_counter() - start, len(pixels)
@@ -186,19 +204,34 @@ class _Measured:
   def __init__(self, plan: Plan, space: Space, audited: _Audited) -> None:
     self._plan, self._space = plan, space
     self._audited = self._embed(audited.images)
+    self._labels = audited.labels
     self._pool = self._embed(plan.private.images)
-    heldout = near_copies.heldout_distances(
-      self._embed(_heldout(plan)), self._pool, plan.private.members
-    )
-    self._thresholds = [near_copies.threshold(each) for each in heldout]
+    heldout, members = self._embed(_heldout(plan)), plan.private.members
+    self._thresholds = [
+      near_copies.threshold(distances)
+      for distances in near_copies.heldout_distances(
+        heldout, self._pool, members
+      )
+    ]
+    # The members of one model stand for those of all.
+    ratio = near_copies.stands_out(heldout, self._pool[members[0]])
+    self._stands_out = float((ratio < 1).mean()) if len(ratio) else 0.0
     self._shares: list[dict[str, float]] = []
     self.pairs = _no_pairs(plan.private.images)
 
-  def add(self, model: int, pixels: np.ndarray) -> np.ndarray:
-    """Measures the images f32[S,H,W,C] of a model.
+  def add(
+    self, model: int, pixels: np.ndarray, labels: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Measures the images of a model.
+
+    Args:
+      model: which.
+      pixels: f32[S,H,W,C].
+      labels: i32[S].
 
     Returns:
-      Closeness f32[P] of the audited images.
+      Closeness f32[P] of the audited images: to any image, and to those of
+      their label.
     """
     images = self._space.embed(pixels)
     members, threshold = _members(self._plan, model), self._thresholds[model]
@@ -208,12 +241,16 @@ class _Measured:
     self.pairs = _closest(
       Pairs(*map(np.concatenate, zip(self.pairs, pairs, strict=True)))
     )
-    return closeness(self._audited, images)
+    return closeness(self._audited, images), closeness_of_label(
+      self._audited, self._labels, images, labels
+    )
 
   def record(self) -> dict[str, Any]:
     """The figures over models."""
-    threshold = float(np.mean(self._thresholds))
-    return {"threshold": threshold} | near_copies.over_models(self._shares)
+    return {
+      "threshold": float(np.mean(self._thresholds)),
+      "heldout_stands_out": self._stands_out,
+    } | near_copies.over_models(self._shares)
 
   def _embed(self, images: np.ndarray) -> np.ndarray:
     return self._space.embed(images.astype(np.float32) / 255)
@@ -231,7 +268,7 @@ class _Measured:
       np.rint(255 * pixels[chosen]).astype(np.uint8),
       self._plan.private.images[rows],
       nearness.distance[chosen],
-      np.full(len(rows), self._thresholds[model], np.float32),
+      np.full(len(rows), np.mean(self._thresholds), np.float32),
       np.full(len(rows), model, np.int32),
       rows,
     )
@@ -254,16 +291,22 @@ def _closest(pairs: Pairs) -> Pairs:
 
 def _audited(plan: Plan) -> _Audited:
   pool, split = plan.private.images, plan.split
-  images = {"canaries": pool[split.canary_index]}
-  if len(split.average_index):
-    images["average"] = pool[split.average_index]
+  canaries, average = split.canary_index, split.average_index
+  images = {"canaries": pool[canaries]}
+  labels = [split.labels[canaries]]
+  if len(average):
+    images["average"] = pool[average]
+    labels.append(split.labels[average])
   if len(plan.dummies):
     images["dummies"] = plan.dummies
+    labels.append(split.dummy_labels)
   parts, start = {}, 0
   for name, each in images.items():
     parts[name] = slice(start, start + len(each))
     start += len(each)
-  return _Audited(np.concatenate(list(images.values())), parts)
+  return _Audited(
+    np.concatenate(list(images.values())), np.concatenate(labels), parts
+  )
 
 
 def _heldout(plan: Plan) -> np.ndarray:

@@ -163,7 +163,13 @@ def audit(
     part and part._replace(rows=rows[part.rows])
     for part in (report.canaries, report.average)
   )
-  return dataclasses.replace(report, canaries=canaries, average=average)
+  pairs = {
+    space: each._replace(row=rows[each.row])
+    for space, each in report.pairs.items()
+  }
+  return dataclasses.replace(
+    report, canaries=canaries, average=average, pairs=pairs
+  )
 
 
 def attack_logits(

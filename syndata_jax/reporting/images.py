@@ -10,29 +10,31 @@ from syndata_jax.reporting.formats import counted, percent
 
 # Figures of `near_copies.json`, and what its lines are called.
 _LINES = {
-  "near_copies": "near-copies of a member",
-  "near_copies_of_members": "  of the audited members",
-  "near_copies_of_nonmembers": "  of as many non-members",
-  "nearer_to_members": "nearest audited one is a member",
+  "near_copies_of_members": "of an audited member",
+  "near_copies_of_nonmembers": "of as many non-members",
+  "nearer_to_members": "nearest audited: a member",
   "stands_out": "one neighbour stands out",
 }
+_OF_LABEL = "_of_label"
 _HALF = 0.5
 
 
-def rates(
+def records(
   attack: Mapping[str, Any], population: str
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-  """Names and rates of the attack on images, for the table of leakage.
+  """Names and figures of the attack on images, for the table of leakage.
 
   Args:
     attack: the contents of `attack.json`.
     population: "canaries", "average" or "dummies".
   """
-  for space, records in attack.get("images", {}).items():
-    if population in records:
-      network = space in attack.get("others", {})
-      name = f"{space}'s logits on images" if network else f"images: {space}"
-      yield f"  {name}", records[population]["tpr_at_fpr"]
+  for space, populations in attack.get("images", {}).items():
+    if population in populations:
+      if space in attack.get("others", {}):
+        name = f"{space}'s logits on images"
+      else:
+        name = f"images: {space.replace(_OF_LABEL, '+label')}"
+      yield f"  {name}", populations[population]
 
 
 def copies_table(record: Mapping[str, Any]) -> Table:
@@ -46,25 +48,25 @@ def copies_table(record: Mapping[str, Any]) -> Table:
   table.add_column("share", justify="right", no_wrap=True, style="bold")
   table.add_column("95% interval", no_wrap=True)
   table.add_column("if none were copied", justify="right", no_wrap=True)
-  honest = {
-    "near_copies": percent(record["expected"]),
-    "nearer_to_members": percent(_HALF),
-  }
   for space, shares in record["spaces"].items():
-    for figure, name in _LINES.items():
+    honest = {
+      "near_copies": record["expected"],
+      "nearer_to_members": _HALF,
+      "stands_out": shares["heldout_stands_out"],
+    }
+    lines = {"near_copies": f"{space}: near-copies of a member"} | {
+      figure: f"  {name}" for figure, name in _LINES.items()
+    }
+    for figure, name in lines.items():
       if figure not in shares:
         continue
       share = shares[figure]
       interval = f"{percent(share['low'])} to {percent(share['high'])}"
-      if record["models"] == 1:
-        interval = ""
-      if figure == "near_copies":
-        name = f"{space}: {name}"
       table.add_row(
-        name if figure == "near_copies" else f"  {name}",
+        name,
         percent(share["value"]),
-        interval,
-        honest.get(figure, ""),
+        interval if record["models"] > 1 else "",
+        percent(honest[figure]) if figure in honest else "",
       )
   return table
 
@@ -80,17 +82,25 @@ def copies_facts(
   """
   sets = counted(record["models"], "set")
   lines = [
-    f"{sets} of {counted(record['images'], 'image')}; near-copies are closer to"
-    f" one of the model's private images than {percent(record['expected'])} of"
-    f" {counted(record['heldout'], 'held-out real image')}",
-    "features: of a network trained on the other half of the test images,"
-    " taken as public",
+    f"{sets} of {counted(record['images'], 'image')}; a near-copy is closer to"
+    f" a private image of its model than {percent(1 - record['expected'])} of"
+    f" {counted(record['heldout'], 'held-out real image')} are",
+    "features are those of a network trained on the other test images, taken as"
+    " public; +label: only images of an example's label count",
   ]
-  for space, records in attack.get("images", {}).items():
-    away = records["canaries"]["distance"]
+  away = {
+    space: populations["canaries"]["distance"]
+    for space, populations in attack.get("images", {}).items()
+    if not space.endswith(_OF_LABEL)
+  }
+  means = [
+    f"{space} {each['members']:.3g} and {each['nonmembers']:.3g}"
+    for space, each in away.items()
+  ]
+  if means:
     lines.append(
-      f"mean distance of canaries to the nearest image, {space}:"
-      f" {away['members']:.3g} of members, {away['nonmembers']:.3g} of others"
+      "mean distance of canaries, members and not, to the nearest image:"
+      f" {', '.join(means)}"
     )
   return {"Images": lines}
 

@@ -6,6 +6,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from syndata_jax.reporting import images
 from syndata_jax.reporting.formats import level, percent
 from syndata_jax.reporting.verdict import subject
 from syndata_jax.rounding import rounded_down
@@ -52,6 +53,7 @@ def one_run_table(attack: Mapping[str, Any]) -> Table:
   records = {"canaries": attack["canaries"]["attacks"][0]}
   for name, record in attack.get("others", {}).items():
     records[f"{name}: canaries"] = record
+  records |= images.records(attack, "canaries")
   if "average" in attack:
     records["average case"] = attack["average"]["attacks"][0]
   for name, record in records.items():

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 
 from syndata_jax import files
 from syndata_jax.reporting.figures import new_figure, save
-from syndata_jax.reporting.formats import counted
 
 _MOST = 20  # of each space
 _COLUMNS = 10
@@ -33,7 +32,7 @@ class Pairs(NamedTuple):
   synthetic: np.ndarray  # u8[P,H,W,C]
   private: np.ndarray  # u8[P,H,W,C]
   distance: np.ndarray  # f32[P], in the space
-  threshold: np.ndarray  # f32[P], of the model: below it lie near-copies
+  threshold: np.ndarray  # f32[P], below it lie near-copies; mean over models
   model: np.ndarray  # i32[P]
   row: np.ndarray  # i32[P], of the private images
 
@@ -73,8 +72,8 @@ def draw_pairs(pairs: Mapping[str, Pairs]) -> Figure:
   axes.set_axis_off()
   top = 0.0
   for (name, each), count in zip(pairs.items(), counts, strict=True):
-    below = int((each.distance[:count] < each.threshold[:count]).sum())
-    heading = f"in {name}: {below} of {counted(count, 'pair')} are near-copies"
+    near = (each.distance < each.threshold) | (each.distance == 0)
+    heading = f"in {name}: {near[:count].sum()} of {count} are near-copies"
     axes.text(0, top + _HEADING / 2, heading, fontsize=8, va="center")
     top += _HEADING
     for place in range(count):

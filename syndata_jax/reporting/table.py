@@ -241,8 +241,8 @@ def _add_images(
   table: Table, attack: Mapping[str, Any], population: str
 ) -> None:
   """Rows of the leakage table, of the images alone."""
-  for name, rates in images.rates(attack, population):
-    _add_rates(table, name, rates)
+  for name, record in images.records(attack, population):
+    _add_rates(table, name, record["tpr_at_fpr"])
 
 
 def _add_rates(table: Table, name: str, rates: Mapping[str, Any]) -> None:

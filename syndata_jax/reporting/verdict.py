@@ -1,6 +1,6 @@
 """What an audit's numbers say, and do not say, in plain words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from syndata_jax.attack.roc import HEADLINE_FPR
@@ -50,13 +50,10 @@ def verdict(attack: Mapping[str, Any], canary_kind: str | None) -> str:
   if tpr["low"] > canaries["chance"][str(fpr)]:
     return f"{sentence} {images}" if images else sentence
   other = _another_finds(canaries) or _epsilon_finds(attack["epsilon_bound"])
-  if images:
-    return f"{sentence} {other} {images}" if other else f"{sentence} {images}"
   if other is None:
-    other = (
-      "That is not clearly more than guessing; a stronger attack may find more."
-    )
-  return f"{sentence} {other}"
+    other = "That is not clearly more than guessing"
+    other += "." if images else "; a stronger attack may find more."
+  return " ".join(filter(None, [sentence, other, images]))
 
 
 def notes(attack: Mapping[str, Any]) -> list[str]:
@@ -71,7 +68,14 @@ def notes(attack: Mapping[str, Any]) -> list[str]:
     candidates.append(_too_coarse("average case", average))
   candidates.append(_few_models(canaries))
   if "dummies" in attack:
-    candidates.append(_null_leaks(attack["dummies"]))
+    dummies = attack["dummies"]
+    records = [dummies["attacks"][0]]
+    records += [
+      populations["dummies"]
+      for populations in attack.get("images", {}).values()
+      if "dummies" in populations
+    ]
+    candidates.append(_null_leaks(dummies, records))
   return [note for note in candidates if note]
 
 
@@ -112,12 +116,22 @@ def _few_models(canaries: Mapping[str, Any]) -> str | None:
   )
 
 
-def _null_leaks(dummies: Mapping[str, Any]) -> str | None:
+def _null_leaks(
+  dummies: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
+) -> str | None:
+  """A warning if one of the attacks finds dummies.
+
+  Args:
+    dummies: the population.
+    records: of it, the headline first, then those of released images.
+  """
   fpr = resolved_fpr(dummies)
   if fpr is None:
     return None
-  tpr, chance = _tpr(dummies["attacks"][0], fpr), dummies["chance"][str(fpr)]
-  if tpr["low"] <= chance:
+  chance = dummies["chance"][str(fpr)]
+  rates = [_tpr(record, fpr) for record in records]
+  tpr = next((rate for rate in rates if rate["low"] > chance), None)
+  if tpr is None:
     return None
   return (
     "of the dummy canaries, on which no model was trained, the attack "
@@ -149,9 +163,10 @@ def _images_find(attack: Mapping[str, Any]) -> str | None:
   for fpr, best in attack.get("images_corrected", {}).items():
     resolved = float(fpr) >= canaries["smallest_fpr"]
     if resolved and best["low"] > canaries["chance"][fpr]:
+      space = best["space"].replace("_of_label", " among those of their label")
       return (
         "The released images alone give members away: by their distance in"
-        f" {best['space']} {percent(best['value'])} are recognised with at most"
+        f" {space}, {percent(best['value'])} are recognised with at most"
         f" {_odds(float(fpr))}, corrected for the choice of one among"
         f" {best['choices']}."
       )

@@ -10,6 +10,7 @@ import pytest
 
 from syndata_jax import files
 from syndata_jax.attack import (
+  Closeness,
   GradientCanaries,
   OtherNetwork,
   PredictionFile,
@@ -53,6 +54,13 @@ def _others():
   }
 
 
+def _closeness(seed=5):
+  """In two spaces, of canaries and of the average case."""
+  rng = np.random.default_rng(seed)
+  draw = lambda examples: -rng.random((examples, M)).astype(np.float32)
+  return {name: Closeness(draw(Q), draw(4)) for name in ("pixels", "my_2")}
+
+
 def _white_box():
   rng = np.random.default_rng(9)
   scores = rng.normal(size=(7, M)).astype(np.float32)
@@ -91,6 +99,7 @@ def _refusal(path):
     _full()._replace(average=None),
     _full()._replace(test_accuracy=None),
     _full()._replace(others=_others()),
+    _full()._replace(closeness=_closeness()),
     PredictionFile(
       _predictions(), selected=_predictions().membership, others=_others()
     ),
@@ -342,6 +351,39 @@ BAD_ARRAYS = [
       other_x_test_accuracy=np.full(M, 94.5),
     ),
     "other_x_test_accuracy holds 94.5: fractions",
+  ),
+  # How close images come.
+  (
+    _be(closeness_x=np.zeros((Q, M), int)),
+    r"closeness_x has dtype int64: floating point needed",
+  ),
+  (
+    _be(closeness_x=np.zeros((M, Q))),
+    r"closeness_x has shape \(8, 5\): \(5, 8\) needed",
+  ),
+  (
+    _be(closeness_x=np.full((Q, M), -np.inf)),
+    r"closeness_x holds -inf at \[0, 0\]: finite float32 allowed",
+  ),
+  (
+    _be(closeness_x=np.zeros((Q, M))),
+    "average_closeness_x is missing: closeness of every population needed",
+  ),
+  (
+    _be(average_closeness_x=np.zeros((4, M))),
+    "closeness_x is missing",
+  ),
+  (
+    _be(
+      closeness_x=np.zeros((Q, M)),
+      average_closeness_x=np.zeros((4, M)),
+      dummy_closeness_x=np.zeros((4, M)),
+    ),
+    "dummy_closeness_x: needs the logits of its examples beside it",
+  ),
+  (
+    _be(**{"closeness_a b": np.zeros((Q, M))}),
+    "closeness in 'a b': a-z, 0-9 and _ allowed",
   ),
   # Too few.
   (

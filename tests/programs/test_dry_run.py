@@ -68,3 +68,8 @@ def test_a_selection_is_tried_and_not_run(start, config, tmp_path):
   # The other rows come after it, and the sum holds it.
   stages = re.findall(r"^ ?(\w+) ", ended.out, re.MULTILINE)
   assert stages.index("selection_0") == stages.index("synthesize") - 1
+  # What the images give away comes after the networks that learn from them.
+  place = stages.index("ensemble")
+  assert stages[place : place + 3] == ["ensemble", "features", "closeness"]
+  (row,) = re.findall(r"closeness .*\d.*", ended.out.split("closeness:")[0])
+  assert row.split()[1] == "6"
