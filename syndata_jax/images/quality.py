@@ -73,8 +73,7 @@ def quality(
     and recall; `neighbours`. A figure is a dict of `mean`, `deviation` (the
     sample's, 0 of one model) and `models`, a list.
   """
-  root = stream(jax.random.key(0), "quality")
-  all_rows = _rows(root, training_set)
+  root, all_rows = _root(), _rows(training_set)
   size = min(training_set.size, MOST_COMPARED)
   real = halves(dataset).held_out.images
   # A person's test images may be sorted.
@@ -119,9 +118,7 @@ def quality(
     }
   return {
     "spaces": figures,
-    "classifier": _classifier(
-      paradigm, training_set, all_rows, dataset, workspace
-    ),
+    "classifier": classified(paradigm, training_set, dataset, workspace),
     "images": size,
     "held_out": len(real),
     "matched": matched,
@@ -129,9 +126,14 @@ def quality(
   }
 
 
-def _rows(key: jax.Array, training_set: TrainingSet) -> list[np.ndarray]:
+def _root() -> jax.Array:
+  """The key of every draw: equal images are judged equally in any run."""
+  return stream(jax.random.key(0), "quality")
+
+
+def _rows(training_set: TrainingSet) -> list[np.ndarray]:
   """The examples of every model in an order without meaning, i[S] each."""
-  keys = model_keys(key, training_set.num_models)
+  keys = model_keys(_root(), training_set.num_models)
   return [host(each).permutation(training_set.size) for each in keys]
 
 
@@ -162,11 +164,12 @@ def _judge(
     real: f32[R,H,W,C] in [0, 1], in a random order.
     matched: images of either kind for precision and recall.
   """
-  target = space.embed(real)
-  has_spread = len(real) > 1
-  has_surroundings = matched > fidelity.NEIGHBOURS
-  normal = fidelity.gaussian(target) if has_spread else None
-  around = fidelity.manifold(target[:matched]) if has_surroundings else None
+  normal = around = None
+  if len(real) > 1:
+    target = space.embed(real)
+    normal = fidelity.gaussian(target)
+    if matched > fidelity.NEIGHBOURS:
+      around = fidelity.manifold(target[:matched])
 
   def judge(pixels: np.ndarray) -> dict[str, float | None]:
     points = space.embed(pixels)
@@ -202,10 +205,9 @@ def _over_models(values: Iterable[Any]) -> dict[str, Any]:
   }
 
 
-def _classifier(
+def classified(
   paradigm: MakesImages,
   training_set: TrainingSet,
-  all_rows: Sequence[np.ndarray],
   dataset: Dataset,
   workspace: Workspace,
 ) -> dict[str, Any]:
@@ -214,12 +216,14 @@ def _classifier(
   Args:
     paradigm: as in `quality`.
     training_set: as in `quality`.
-    all_rows: the examples of every model, shuffled.
     dataset: as in `quality`.
-    workspace: as in `quality`.
+    workspace: trains the classifiers, in the stage "classifier".
+
+  Returns:
+    `classifier` of `quality`.
   """
   images, labels = [], []
-  for model, rows in enumerate(all_rows):
+  for model, rows in enumerate(_rows(training_set)):
     part = _part(training_set, model, rows[:MOST_LEARNED])
     pixels, targets = part.of_model(0)
     if pixels.dtype != np.uint8:
@@ -233,7 +237,7 @@ def _classifier(
     np.stack(labels),
     workspace,
     paradigm.queried.layout,
-    stream(jax.random.key(0), classifier.STAGE),
+    stream(_root(), classifier.STAGE),
     paradigm.queried.dtype,
   )
   return {

@@ -19,6 +19,7 @@ from syndata_jax.data.training_set import TrainingSet, enter
 from syndata_jax.ensemble import memory
 from syndata_jax.ensemble.predict import images_at_once, query_program
 from syndata_jax.ensemble.rehearsal import Estimate, Rehearsal
+from syndata_jax.images.quality import classified
 from syndata_jax.keys import stream
 from syndata_jax.paradigms import Queried
 from syndata_jax.programs import images
@@ -75,14 +76,16 @@ def dry_run(
     queried, answers = _query(plan, released, training_set, flops)
     *synthesized, final = rehearsal.estimates
     compared: list[Stage] = []
+    judged: list[Stage] = []
     if makes_images:
       compared, names = _compare(plan, training_set, pathlib.Path(folder))
+      judged = _classify(plan, training_set, pathlib.Path(folder))
       answers = answers._replace(closeness=_closeness(answers, names))
   trained = _stage(final, final.images * flops)
   stages = [loaded, *map(_stage, synthesized), rest, trained]
   stages += [*compared, queried]
   render_stages(
-    [*stages, _attack(answers)],
+    [*stages, *judged, _attack(answers)],
     f"{len(devices)} x {devices[0].device_kind}",
     memory.capacity(devices[0]),
     console,
@@ -151,6 +154,15 @@ def _compare(
     images.STAGE, once + taken[0] + models * each, pool, models, note=note
   )
   return [*map(_stage, rehearsal.estimates), stage], compared.closeness
+
+
+def _classify(
+  plan: Plan, training_set: TrainingSet, folder: pathlib.Path
+) -> list[Stage]:
+  """The networks that tell what the images teach."""
+  rehearsal = Rehearsal(folder)
+  classified(plan.paradigm, training_set, plan.dataset, rehearsal)
+  return [_stage(estimate) for estimate in rehearsal.estimates]
 
 
 def _closeness(

@@ -15,7 +15,7 @@ from absl.testing import flagsaver
 from jax.experimental.compilation_cache import compilation_cache
 
 from syndata_jax.images import classifier, spaces
-from syndata_jax.programs import audit, pretrain
+from syndata_jax.programs import audit, pretrain, quality
 
 # Six models are the fewest that an attack accepts.
 _TINY = """
@@ -66,6 +66,13 @@ def small_networks_of_images():
     recipe = dataclasses.replace(spaces._RECIPE, num_epochs=2)
     patch.setattr(spaces, "_RECIPE", recipe)
     yield
+
+
+@pytest.fixture(autouse=True)
+def quality_is_tested_elsewhere(request, monkeypatch):
+  """Training networks to judge images is left to the tests of that."""
+  if "quality" not in request.module.__name__:
+    monkeypatch.setattr(quality, "measure", lambda *arguments: None)
 
 
 @pytest.fixture(scope="session")

@@ -73,3 +73,4 @@ def test_a_selection_is_tried_and_not_run(start, config, tmp_path):
   assert stages[place : place + 3] == ["ensemble", "features", "closeness"]
   (row,) = re.findall(r"closeness .*\d.*", ended.out.split("closeness:")[0])
   assert row.split()[1] == "6"
+  assert stages.index("classifier") == stages.index("attack") - 1

@@ -16,6 +16,7 @@ from syndata_jax.diffusion.model import (
 )
 from syndata_jax.diffusion.model import applied as apply_of
 from syndata_jax.diffusion.sampler import sample
+from syndata_jax.keys import stream
 
 torch = pytest.importorskip(
   "torch", reason="the peers need PyTorch (extra `benchmark`)"
@@ -49,7 +50,7 @@ def test_networks_agree():
   x = rng.normal(size=(4, *SHAPE)).astype(np.float32)
   noise = rng.normal(size=4).astype(np.float32)
   labels = np.array([0, 1, 2, 3], np.int32)  # the last is no class
-  ours = module.apply({"params": params}, x, noise, labels)
+  ours = jax.jit(module.apply)({"params": params}, x, noise, labels)
   with torch.inference_mode():
     theirs = twin(
       torch.from_numpy(x).permute(0, 3, 1, 2),
@@ -69,7 +70,7 @@ def test_samples_agree():
   noise = np.random.default_rng(2).normal(size=(2, *SHAPE))
   noise = (sigmas[0] * noise).astype(np.float32)
   denoise = denoiser(module, params, jnp.asarray(labels))
-  ours = sample(denoise, jnp.asarray(noise), sigmas)
+  ours = jax.jit(lambda noise: sample(denoise, noise, sigmas))(noise)
   with torch.inference_mode():
     theirs = peer.sample(
       twin,
@@ -87,18 +88,15 @@ def test_losses_agree(monkeypatch):
   pixels = rng.integers(0, 256, (4, *SHAPE), np.uint8)
   labels = np.array([0, 1, 2, 0], np.int32)
   key = jax.random.key(5)
-  drawn = {}
-  normal = jax.random.normal
-
-  def watched(*arguments):
-    drawn[len(drawn)] = normal(*arguments)
-    return drawn[len(drawn) - 1]
-
-  monkeypatch.setattr(jax.random, "normal", watched)
-  ours = loss(
-    apply_of(module), params, key, pixels.astype(np.float32) / 127.5 - 1, labels
-  ).mean()
-  level, noise = (np.array(each) for each in drawn.values())
+  images = pixels.astype(np.float32) / 127.5 - 1
+  network = apply_of(module)
+  each = jax.jit(lambda images: loss(network, params, key, images, labels))
+  ours = each(images).mean()
+  # The draws of `loss`: of the noise level, and of the noise.
+  level, noise = (
+    np.array(jax.random.normal(stream(key, name), shape))
+    for name, shape in (("sigma", (4,)), ("noise", images.shape))
+  )
   monkeypatch.setattr(torch, "randn", lambda *a, **k: torch.from_numpy(level))
   monkeypatch.setattr(
     torch,
