@@ -10,9 +10,13 @@ workdir of an undefended one of the same network and recipe.
 
 from syndata_jax.programs.settings import defaults
 
-_METHODS = {
+_METHODS: dict[str, dict] = {
   "fast": {"iterations": 10},
-  "deep_inversion": {"iterations": 100},
+  "deep_inversion": {
+    "iterations": 60,
+    "statistics_weight": 10.0,
+    "one_hot_weight": 1.0,
+  },
 }
 
 

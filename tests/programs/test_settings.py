@@ -6,7 +6,7 @@ import runpy
 import pytest
 
 from syndata_jax.errors import UserError
-from syndata_jax.paradigms import coreset, dpsgd
+from syndata_jax.paradigms import coreset, data_free, dpsgd
 from syndata_jax.paradigms.distillation import METHODS
 from syndata_jax.programs.settings import defaults, from_config, identity
 
@@ -66,3 +66,29 @@ def test_every_distillation_of_the_configs_is_allowed(dataset, arguments):
     assert settings.options.images_per_class in (1, 10, 50)
   with pytest.raises(ValueError, match="config argument"):
     get_config("sre2l,7")
+
+
+@pytest.mark.parametrize(
+  ("dataset", "arguments"),
+  [
+    ("digits", data_free.METHODS),
+    (
+      "fashion_mnist",
+      [f"{m},{h}" for m in data_free.METHODS for h in ("cpu", "gpu")],
+    ),
+    ("cifar10", data_free.METHODS),
+  ],
+)
+def test_every_data_free_distillation_of_the_configs_is_allowed(
+  dataset, arguments
+):
+  """All rounds of the student's cosine are there."""
+  path = _CONFIGS / dataset / "data_free.py"
+  get_config = runpy.run_path(str(path))["get_config"]
+  for argument in arguments:
+    settings = from_config(get_config(argument))
+    assert settings.dataset == dataset
+    assert settings.options.cosine_epochs <= settings.num_epochs
+    assert "options" not in identity(settings)
+  with pytest.raises(ValueError, match="config argument"):
+    get_config("cmi")

@@ -213,7 +213,13 @@ def plain_fast(setup, teacher, params, rounds):
 
 @pytest.mark.parametrize(
   "terms",
-  [{}, {"meta_learnt": True, "one_hot_weight": 0.7, "statistics_weight": 2.0}],
+  [
+    {},
+    pytest.param(
+      {"meta_learnt": True, "one_hot_weight": 0.7, "statistics_weight": 2.0},
+      marks=pytest.mark.slow,
+    ),
+  ],
 )
 def test_fast_is_a_plain_loop(terms):
   """Three rounds: codes and Adam anew, statistics with their momentum."""
@@ -234,6 +240,7 @@ def test_fast_is_a_plain_loop(terms):
   jax.tree.map(close, state.params, wanted[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [fast, deep_inversion])
 def test_an_adversary_leaves_the_student_further_behind(method):
   """After equal rounds, images are where the two networks differ more."""
