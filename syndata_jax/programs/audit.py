@@ -25,10 +25,10 @@ for Q examples and M models, and one of these:
 and, with the prefixes average_ and dummy_, of ordinary examples and of dummies;
 test_accuracy, float[M]; target, the one model to judge; closeness_NAME,
 float[Q,M], how close the images that a model released come to an example (minus
-the distance to the nearest), for the attack on images alone. Or it is a .csv with
-the columns example, model, member, and loss, confidence, score, or label and
-one column for each class. Each row needs two members and two non-members; with
-a target two other non-members; a single model must come from fair coins.
+the distance to the nearest), for the attack on images alone. Or it is a .csv
+with the columns example, model, member, and loss, confidence, score, or label
+and one column for each class. Each row needs two members and two non-members;
+with a target two other non-members; a single model must come from fair coins.
 
 The exit code is 3 where a paradigm promises an epsilon that the attack refutes,
 and 2 after a mistake in what was given.
