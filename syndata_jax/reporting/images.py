@@ -44,10 +44,10 @@ def copies_table(record: Mapping[str, Any]) -> Table:
     record: the contents of `near_copies.json`.
   """
   table = Table(box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True)
-  table.add_column("Synthetic images", no_wrap=True)
-  table.add_column("share", justify="right", no_wrap=True, style="bold")
-  table.add_column("95% interval", no_wrap=True)
-  table.add_column("if none were copied", justify="right", no_wrap=True)
+  table.add_column("Synthetic\nimages", no_wrap=True)
+  table.add_column("\nshare", justify="right", no_wrap=True, style="bold")
+  table.add_column("\n95% interval", no_wrap=True)
+  table.add_column("if none\nwere copied", justify="right", no_wrap=True)
   for space, shares in record["spaces"].items():
     honest = {
       "near_copies": record["expected"],

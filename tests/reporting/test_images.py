@@ -1,6 +1,7 @@
 """What images give away, as a person reads it."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -114,6 +115,18 @@ def test_every_share_stands_beside_what_honest_images_give(models):
   assert f"nearest audited: a member 70.0%{interval} 50.0%" in lines
   interval = " 44.6% to 46.6%" if models > 1 else ""
   assert f"one neighbour stands out 45.6%{interval} 3.10%" in lines
+
+
+def test_the_widest_shares_fit_80_columns():
+  record = _record()
+  for shares in record["spaces"].values():
+    shares |= {"near_copies": {"value": 0.9999, "low": 0.9998, "high": 0.9999}}
+  file = io.StringIO()
+  console = Console(file=file, width=80)
+  console.print(images.copies_table(record), crop=False)
+  (line,) = re.findall("features: .*", file.getvalue())
+  assert ">99.9% to >99.9%" in line and line.split()[-1] == "1.13%"
+  assert all(len(each) <= 80 for each in file.getvalue().splitlines())
 
 
 def test_what_was_compared_is_said():
