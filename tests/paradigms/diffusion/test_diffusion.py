@@ -8,12 +8,12 @@ import pytest
 
 from syndata_jax import models, paradigms
 from syndata_jax.diffusion import base as bases
+from syndata_jax.diffusion import size
 from syndata_jax.diffusion.model import DiffusionOptions, init, make_network
 from syndata_jax.ensemble import Engine, Recipe, Workspace, make_layout
 from syndata_jax.ensemble.rehearsal import Rehearsal
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms import diffusion
-from syndata_jax.diffusion import size
 
 KEY = jax.random.key(4)
 SHAPE, CLASSES, M, N, OWN = (4, 4, 1), 2, 2, 16, 10
@@ -150,6 +150,7 @@ def test_adapters_of_a_shared_base_redraw_private_images(tmp_path):
     sampling="image",
     images_per_class=7,
     strength=0.7,
+    sampling_steps=4,
     sampler="stochastic",
     guidance=2.0,
   )
