@@ -9,7 +9,7 @@ The public images are scikit-learn's digits, enlarged from 8x8: one bright thing
 in the middle of black ground, as clothes are, in ten classes that the model
 learns to tell apart; no download. "photographs" are crops of two photographs:
 sharper, but of no class. "cinic10" is the one for real work: many grey things.
-Expected on any machine: not run.
+Expected time and quality: not run.
 """
 
 from syndata_jax.programs.pretraining import defaults

@@ -111,6 +111,7 @@ def test_killed_in_the_middle(start, public, finished, cache, tmp_path):
   assert (out / "params.npz").read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_one_device_learns_what_eight_do(finished, tmp_path, monkeypatch):
   """Sums over a batch have another order, and nothing else differs.
 

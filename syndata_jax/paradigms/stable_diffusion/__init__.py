@@ -108,13 +108,18 @@ def _collect(shards: Shards, shape: tuple[int, ...]) -> np.ndarray:
   """The shards of all models, u8[M,S,H,W,C]."""
   models, count = shape
   each = shards.number // models
-  images = [shard["images"] for shard in shards]
-  # A dry run repeats a full batch, so the last one may be too long.
-  of_model = [
-    np.concatenate(images[model * each : (model + 1) * each])[:count]
-    for model in range(models)
-  ]
-  return np.stack(of_model)
+  images: np.ndarray | None = None
+  for number, shard in enumerate(shards):
+    model, batch = divmod(number, each)
+    part = shard["images"]
+    if images is None:
+      size = len(part)  # of all batches but a model's last
+      images = np.empty((models, count, *part.shape[1:]), part.dtype)
+    begin = batch * size
+    # A dry run repeats a full batch, so the last one may be too long.
+    images[model, begin : begin + size] = part[: count - begin]
+  assert images is not None
+  return images
 
 
 def _same_weights(options: Options, workspace: Workspace) -> None:

@@ -24,6 +24,7 @@ _FILES = (
   ("vae/config.json",),
   ("vae/*.safetensors",),
 )
+_PREDICTIONS = ("epsilon", "v_prediction")  # noise, or noise and image mixed
 _PIPELINES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
 
 
@@ -118,6 +119,12 @@ def load(options: Options, dtype: jnp.dtype) -> Any:
       f"weights={options.weights!r}: does not load"
       f" ({type(error).__name__}: {reason})"
     ) from error
+  kind = pipeline.scheduler.config.prediction_type
+  if kind not in _PREDICTIONS:
+    raise UserError(
+      f"weights={options.weights!r}: its UNet predicts {kind!r}: must predict"
+      f" {' or '.join(_PREDICTIONS)}"
+    )
   pipeline.set_progress_bar_config(disable=True)
   for part in (pipeline.vae, pipeline.text_encoder, pipeline.unet):
     part.requires_grad_(False).eval()

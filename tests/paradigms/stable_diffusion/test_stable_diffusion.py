@@ -52,9 +52,10 @@ def options(weights):
   return make
 
 
-def drawn(options, workspace, data=None):
+def drawn(options, workspace, data=None, dtype="float32"):
   data = private() if data is None else data
-  training_set = synthesize(small.engine(2), options, KEY, data, workspace)
+  engine = small.engine(2, dtype=dtype)
+  training_set = synthesize(engine, options, KEY, data, workspace)
   return enter(training_set, data)
 
 
@@ -105,6 +106,16 @@ def test_a_killed_run_continues_to_the_same_bits(options, tmp_path):
   np.testing.assert_array_equal(whole.chosen, private().members)
 
 
+def test_half_precision(options, tmp_path):
+  """Frozen weights are rounded; the adapters train in float32."""
+  chosen = options(diffusion_batch=6, diffusion_learning_rate=1e-4)
+  full, half = (
+    drawn(chosen, Workspace(tmp_path / dtype), dtype=dtype).images.astype(float)
+    for dtype in ("float32", "bfloat16")
+  )
+  assert 0 < abs(full - half).mean() < 0.3 * full.std()
+
+
 def test_strength_0_returns_its_input(options, tmp_path):
   chosen = options(sampling="image", strength=0.0)
   result = drawn(chosen, Workspace(tmp_path))
@@ -133,14 +144,18 @@ def test_more_strength_goes_further(options, tmp_path):
   assert 0 < little < most
 
 
-@pytest.mark.parametrize("gamma", [0.0, 5.0])
-def test_the_loss(options, gamma):
+@pytest.mark.parametrize(
+  ("gamma", "prediction"),
+  [(0.0, "epsilon"), (5.0, "epsilon"), (5.0, "v_prediction")],
+)
+def test_the_loss(options, gamma, prediction):
   """Against noise, latents and weights that diffusers' own parts compute."""
   import diffusers
   import torch
 
   chosen = options(min_snr_gamma=gamma)
   pipeline = folders.load(chosen, np.dtype("float32"))
+  pipeline.scheduler.register_to_config(prediction_type=prediction)
   tools = fine_tuning.make_tools(chosen, pipeline, small.CLASSES)
   random = np.random.default_rng(3)
   adapters.put(
@@ -166,10 +181,13 @@ def test_the_loss(options, gamma):
     )
     embedded = pipeline.text_encoder(tokens.input_ids)[0]
     said = pipeline.unet(noisy, level, embedded).sample
-    errors = ((said - noise) ** 2).mean((1, 2, 3)).numpy()
+    velocity = scheduler.get_velocity(latents, noise, level)
+    target = noise if prediction == "epsilon" else velocity
+    errors = ((said - target) ** 2).mean((1, 2, 3)).numpy()
   kept = scheduler.alphas_cumprod[level].numpy()
   snr = kept / (1 - kept)
-  weight = np.minimum(snr, gamma) / snr if gamma else np.ones(len(snr))
+  scale = snr if prediction == "epsilon" else snr + 1
+  weight = np.minimum(snr, gamma) / scale if gamma else np.ones(len(snr))
   assert value == pytest.approx((weight * errors).mean(), rel=1e-4)
 
 
