@@ -150,6 +150,7 @@ def test_adapters_of_a_shared_base_redraw_private_images(tmp_path):
     sampling="image",
     images_per_class=7,
     strength=0.7,
+    sampling_steps=4,
     sampler="stochastic",
     guidance=2.0,
   )
