@@ -11,7 +11,7 @@ workdir of an undefended one of the same network and recipe.
 from syndata_jax.programs.settings import defaults
 
 _METHODS: dict[str, dict] = {
-  "fast": {"iterations": 10},
+  "fast": {"iterations": 20},
   "deep_inversion": {
     "iterations": 60,
     "statistics_weight": 10.0,
@@ -38,12 +38,11 @@ def get_config(method="fast"):
   config.teacher_epochs = 30
   config.num_epochs = 40
   config.cosine_epochs = 40
-  config.batch_size = 64
-  config.teacher_batch = 32
+  config.batch_size = 32
   config.learning_rate = 0.1
-  config.synthetic_batch = 64
+  config.synthetic_batch = 128
   config.warmup_rounds = 10
-  config.passes = 2
+  config.passes = 1
   config.temperature = 4.0
   # A fourth of the published width, for images of a fourth of the side.
   config.generator_width = 16
