@@ -251,7 +251,7 @@ def test_the_snippet_of_the_readme(monkeypatch, start, folder):
   code, _, err = _start(monkeypatch, *draw.split())
   assert code == 0, err
   assert snippet.count("range(100)") == 1
-  code = compile(snippet.replace("range(100)", "range(25)"), "README", "exec")
+  code = compile(snippet.replace("range(300)", "range(75)"), "README", "exec")
   threads = torch.get_num_threads()
   # Its steps are small: beside other work, threads that wait for each other
   # take a hundred times as long.
