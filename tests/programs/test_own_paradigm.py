@@ -204,7 +204,9 @@ def test_another_network_stands_beside_the_released_one(
   assert set(found["others"]) == {"teacher"}
   report = (workdir / "report.txt").read_text()
   assert "teacher: canaries" in report and "teacher: test accuracy" in report
-  # Its rounds are in the metrics beside those of the students.
+  # Its rounds are in the metrics beside those of the students; what follows
+  # is said of the images.
   lines = (workdir / "metrics.jsonl").read_text().splitlines()
   stages = [json.loads(line)["stage"] for line in lines]
-  assert stages == ["teacher"] * 12 + ["ensemble"] * 12
+  assert stages[:24] == ["teacher"] * 12 + ["ensemble"] * 12
+  assert set(stages[24:]) == {"features", "closeness"}

@@ -250,7 +250,7 @@ def test_the_snippet_of_the_readme(monkeypatch, start, folder):
   np.save("labels.npy", digits.target[:700])
   code, _, err = _start(monkeypatch, *draw.split())
   assert code == 0, err
-  assert snippet.count("range(100)") == 1
+  assert snippet.count("range(300)") == 1
   code = compile(snippet.replace("range(300)", "range(75)"), "README", "exec")
   threads = torch.get_num_threads()
   # Its steps are small: beside other work, threads that wait for each other
