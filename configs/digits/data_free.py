@@ -7,8 +7,8 @@
 The teachers can be those of an earlier run, `--config.teacher=DIR` with the
 workdir of an undefended one of the same network (`norm` is "batch" here) and
 recipe. The student is what is released and attacked. Rounds, passes and
-temperature were chosen so that it comes near its teacher; the config of CIFAR-10
-has the published ones.
+temperature were chosen so that it comes near its teacher; the published ones
+are in the config of CIFAR-10.
 
 Expected of fast: TPR at 0.1% FPR 17% on the canaries (1% FPR: 38%), of the
 teachers 99.7%; in the average case 0.7%, at chance with dummy canaries; test
