@@ -21,7 +21,7 @@ from syndata_jax.programs.settings import defaults
 _METHODS: dict[str, dict] = {
   "fast": {"iterations": 20},
   "deep_inversion": {
-    "iterations": 60,
+    "iterations": 20,
     "statistics_weight": 10.0,
     "one_hot_weight": 1.0,
   },
