@@ -5,7 +5,15 @@
       --workdir=runs/deep_inversion
 
 The teachers can be those of an earlier run, `--config.teacher=DIR` with the
-workdir of an undefended one of the same network and recipe.
+workdir of an undefended one of the same network (`norm` is "batch" here) and
+recipe. The student is what is released and attacked. Rounds, passes and
+temperature were chosen so that it comes near its teacher; the published ones
+are in the config of CIFAR-10.
+
+Expected of fast: TPR at 0.1% FPR 17% on the canaries (1% FPR: 38%), of the
+teachers 99.7%; in the average case 0.7%, at chance with dummy canaries; test
+accuracy 94.3%, of the teachers 95.1%; 14 minutes of two busy cores. Of
+deep_inversion: not run.
 """
 
 from syndata_jax.programs.settings import defaults
@@ -13,7 +21,7 @@ from syndata_jax.programs.settings import defaults
 _METHODS: dict[str, dict] = {
   "fast": {"iterations": 20},
   "deep_inversion": {
-    "iterations": 60,
+    "iterations": 20,
     "statistics_weight": 10.0,
     "one_hot_weight": 1.0,
   },

@@ -72,7 +72,7 @@ def test_pixels_are_those_of_a_plain_generator():
 
 def test_first_layers_begin_anew():
   network = generator.Generator((8, 8, 1), 16)
-  params = generator.init(network, KEY, 16)
+  params = jax.jit(lambda: generator.init(network, KEY, 16))()
   fresh = generator.reset_first_layers(stream(KEY, "reset"), params)
   assert fresh.keys() == params.keys()
   for name in params.keys() - {"linear", "first_norm"}:
@@ -267,6 +267,7 @@ def test_an_adversary_leaves_the_student_further_behind(method):
   assert gap(100.0) > gap(0.0)
 
 
+@pytest.mark.slow
 def test_deep_inversion_is_a_plain_loop():
   """Adam on pixels, clipped to what a picture can show."""
   setup = tiny.setup(
