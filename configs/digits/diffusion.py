@@ -39,6 +39,7 @@ def get_config(argument="scratch"):
   config.diffusion_batch = 32
   config.diffusion_learning_rate = 0.003
   config.diffusion_ema = 0.99
+  config.guidance = 2.0
   config.sampling_steps = 10
   config.num_canaries = 200
   config.num_average = 200

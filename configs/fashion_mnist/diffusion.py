@@ -40,6 +40,7 @@ def get_config(argument="scratch,gpu"):
   config = defaults("diffusion")
   config.dataset = "fashion_mnist"
   config.attention = (7,)
+  config.guidance = 2.0
   config.num_average = 500
   if hardware == "gpu":
     config.width = 64

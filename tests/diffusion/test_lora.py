@@ -1,6 +1,7 @@
 """Adapters beside a base: nothing at first, then as merged weights."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -86,8 +87,9 @@ def test_every_kernel_has_an_adapter_and_nothing_else(base):
     lora.init(jax.random.key(0), base, 0)
 
 
-def test_fine_tunes_share_one_base():
-  """What eight of them hold and compute with, as compiled."""
+@functools.cache
+def fine_tuning(rank):
+  """An epoch of eight fine-tunes, lowered, and their base."""
   options = dataclasses.replace(
     OPTIONS, multipliers=(1,), attention=(), diffusion_batch=4
   )
@@ -100,26 +102,31 @@ def test_fine_tunes_share_one_base():
   data = TrainingSet(images, labels, np.tile(rows, (M, 1)))
   own = Own(jax.random.split(jax.random.key(0), M), data.members)
   pool = Pool(images, labels, base)
-  held, texts = {}, {}
-  for rank in (0, 1):
-    learner = model.learner(module, options, data, base=base, rank=rank)
-    of_all = lambda f, axes: jax.vmap(f, in_axes=axes)
-    states = jax.eval_shape(of_all(learner.init, (0, None)), own, pool)
-    epoch = of_all(learner.epoch, (0, 0, None))
-    lowered = jax.jit(epoch, donate_argnums=0).lower(states, own, pool)
-    texts[rank] = lowered.as_text()
-    held[rank] = compiled_bytes(lowered.compile())
+  learner = model.learner(module, options, data, base=base, rank=rank)
+  of_all = lambda f, axes: jax.vmap(f, in_axes=axes)
+  states = jax.eval_shape(of_all(learner.init, (0, None)), own, pool)
+  epoch = of_all(learner.epoch, (0, 0, None))
+  return jax.jit(epoch, donate_argnums=0).lower(states, own, pool), base
+
+
+def test_no_array_is_a_kernel_of_the_base_for_each_model():
+  """This one is the decoder's, which no other array is shaped like."""
+  kernel, (full, _), (adapted, _) = "3x3x16x8xf32", *map(fine_tuning, (0, 1))
+  assert f"tensor<{M}x{kernel}>" in full.as_text()
+  assert f"tensor<{M}x{kernel}>" not in adapted.as_text()
+  assert f"tensor<{kernel}>" in adapted.as_text()
+
+
+@pytest.mark.slow
+def test_fine_tunes_hold_one_base():
+  """As compiled, in bytes."""
+  (full, base), (adapted, _) = map(fine_tuning, (0, 1))
   of_base = sum(a.nbytes for a in jax.tree.leaves(base))
   adapters = jax.eval_shape(lambda: lora.init(jax.random.key(0), base, 1))
   of_adapters = sum(4 * a.size for a in jax.tree.leaves(adapters))
+  assert of_base > 3 * of_adapters
   # Parameters, their average and two moments of each model, in place of which
   # LoRA holds the same four of its adapters, beside one base.
-  assert of_base > 3 * of_adapters
   saved = 4 * M * (of_base - of_adapters) - of_base
+  held = [compiled_bytes(each.compile()) for each in (full, adapted)]
   assert held[0] - held[1] > 0.9 * saved
-  # No array of the program is a kernel of the base for each model: this one
-  # is the decoder's, which no other array is shaped like.
-  kernel = "3x3x16x8xf32"
-  assert f"tensor<{M}x{kernel}>" in texts[0]
-  assert f"tensor<{M}x{kernel}>" not in texts[1]
-  assert f"tensor<{kernel}>" in texts[1]

@@ -28,7 +28,11 @@ def noisy(shape, batch=4):
 
 @pytest.mark.parametrize(
   ("shape", "multipliers", "attention"),
-  [((8, 8, 1), (1, 2), (4,)), ((7, 5, 3), (1, 2, 1), (2, 7))],
+  [
+    ((7, 5, 3), (1, 2, 1), (2, 7)),
+    pytest.param((8, 8, 1), (1, 2), (4,), marks=pytest.mark.slow),
+    pytest.param((28, 28, 1), (1, 2, 1), (7,), marks=pytest.mark.slow),
+  ],
 )
 def test_every_input_decides_and_sizes_come_back(shape, multipliers, attention):
   module = unet.make(shape, CLASSES, 4, multipliers, 1, attention)
@@ -49,6 +53,7 @@ def test_every_input_decides_and_sizes_come_back(shape, multipliers, attention):
     np.testing.assert_allclose(moved[jnp.array([0, 2, 3])], 0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_many_models_are_each_alone():
   shape = (5, 4, 1)
   module = unet.make(shape, CLASSES, 4, (1,), 1, (5,))
