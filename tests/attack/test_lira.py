@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from memberships import chance, coins, paired, unbalanced
 from scipy.stats import norm, t
+from variants import others_slow
 
 from syndata_jax.attack import auc, lira, offline_lira, tpr_at_fpr
 from syndata_jax.attack.shrinkage import fit_prior
@@ -88,7 +89,13 @@ def _reference(scores, membership, variance, target=None):
 @pytest.mark.parametrize(
   # The largest is more than one block of examples.
   "shape",
-  [(2, 6, 1), (4, 6, 3), (30, 8, 1), (10, 33, 2), (60, 32, 18)],
+  [
+    (2, 6, 1),
+    (4, 6, 3),
+    (10, 33, 2),
+    (30, 8, 1),
+    pytest.param((60, 32, 18), marks=pytest.mark.slow),
+  ],
 )
 def test_equals_the_double_loop(variance, design, shape):
   rng = np.random.default_rng(shape)
@@ -217,7 +224,7 @@ def test_offline_needs_no_members_and_does_not_saturate():
   assert every.shape == (6, 8)
 
 
-@pytest.mark.parametrize("models", [4, 8])
+@pytest.mark.parametrize("models", others_slow([4, 8]))
 @pytest.mark.parametrize("design", [paired, coins])
 @pytest.mark.parametrize("attack", [lira, offline_lira])
 def test_shrunk_is_not_above_chance_with_few_models(attack, design, models):

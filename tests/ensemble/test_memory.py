@@ -82,6 +82,7 @@ def chunk(learner, data):
   return place(layout(), training(learner, KEY, data)).layout.chunk
 
 
+@pytest.mark.slow
 def test_every_stage_is_fitted_to_its_own_program(monkeypatch):
   """A batch twice as large does not fit, by the real compiler's plan."""
   engine, data = tools(), small.training_set(M)

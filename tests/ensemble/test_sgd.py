@@ -158,6 +158,7 @@ def plain():
   return learn(tiny(shift=0), small.training_set(2), told), told
 
 
+@pytest.mark.slow
 def test_certain_soft_labels_train_as_hard_ones(plain):
   data, told = small.training_set(2), []
   certain = 1e4 * np.eye(small.CLASSES, dtype=np.float32)[data.labels]
@@ -181,6 +182,7 @@ def test_floating_images_equal_bytes_normalised_beforehand(plain):
   np.testing.assert_allclose(*queried, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_update_follows_what_the_model_was_given():
   """Peak learning rates of their own, as in recipes of these peaks."""
   rates, data = (0.07, 0.004), small.training_set(2)
@@ -304,6 +306,7 @@ def test_state_is_donated():
   assert all(leaf.is_deleted() for leaf in jax.tree.leaves(arguments[0]))
 
 
+@pytest.mark.slow
 def test_the_epoch_is_compiled_once(caplog):
   engine = small.engine(M, devices=jax.devices()[:1])
   engine = engine._replace(

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from variants import others_slow
 
 from syndata_jax import data
 from syndata_jax.data.training_set import Private, TrainingSet
@@ -61,7 +62,7 @@ def figure(record, space, name):
   return dict(zip(_KINDS, models, strict=True))
 
 
-@pytest.mark.parametrize("space", ["features", "pixels"])
+@pytest.mark.parametrize("space", others_slow(["pixels", "features"]))
 def test_real_images_are_best(record, space):
   distance = figure(record, space, "frechet_distance")
   assert distance["real"] < 0.5 * min(distance["noise"], distance["one"])

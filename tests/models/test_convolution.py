@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from variants import others_slow
 
 from syndata_jax.errors import UserError
 from syndata_jax.models import lowerings
@@ -14,7 +15,7 @@ from syndata_jax.models.convolution import convolve
 GEOMETRIES = [
   (1, 1, (4, 5)),
   (3, 1, (4, 5)),
-  (3, 2, (6, 6)),
+  pytest.param(3, 2, (6, 6), marks=pytest.mark.slow),
   pytest.param(1, 2, (5, 4), marks=pytest.mark.slow),
   pytest.param(3, 2, (5, 4), marks=pytest.mark.slow),
   pytest.param(5, 2, (5, 6), marks=pytest.mark.slow),
@@ -95,7 +96,7 @@ def test_one_model(name, kernel, stride, size):
 
 
 @pytest.mark.parametrize("name", BATCHING)
-@pytest.mark.parametrize("kernel, stride", [(3, 1), (3, 2)])
+@pytest.mark.parametrize("kernel, stride", others_slow([(3, 2), (3, 1)]))
 def test_many_models(name, kernel, stride):
   """Both operands batched to second order, or one shared to first."""
   ours = lambda x, w, s: convolve(x, w, s, name)
@@ -114,7 +115,7 @@ def test_many_models(name, kernel, stride):
 
 
 @pytest.mark.parametrize("name", BATCHING)
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("stride", others_slow([1, 2]))
 def test_per_example_gradients_of_many_models(name, stride):
   """Vmap over models of vmap over examples of grad: what DP-SGD needs."""
 
@@ -150,7 +151,7 @@ def test_unrolled_trajectory(name):
   close(jax.jit(trajectory(ours))(x, w), want)
 
 
-@pytest.mark.parametrize("name", DENSE)
+@pytest.mark.parametrize("name", others_slow(DENSE, 2))
 def test_bfloat16_accumulates_in_float32(name):
   x, w = operands(3, (8, 8))
   low = convolve(x.astype(jnp.bfloat16), w.astype(jnp.bfloat16), 1, name)

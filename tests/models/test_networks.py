@@ -33,7 +33,9 @@ def test_parameter_counts(name, options, count):
 
 
 @pytest.mark.parametrize("name", models.NAMES)
-@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (5, 7, 2)])
+@pytest.mark.parametrize(
+  "shape", [(5, 7, 2), pytest.param((28, 28, 1), marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_any_image_gives_float32_logits(name, shape, dtype):
   model = models.create(name, 7, dtype=jnp.dtype(dtype))

@@ -153,6 +153,7 @@ def test_what_the_engine_asks_is_named(network, message):
     models.check(network, small.SHAPE, 3, jnp.dtype("float32"))
 
 
+@pytest.mark.slow
 def test_undefended(path, tmp_path):
   """Two models that differ, and fit their members better than at the start."""
   tools = engine(models.create(path, small.CLASSES, mixing=True))

@@ -9,6 +9,7 @@ from syndata_jax.models import lowerings
 LAYER = Layer(2, 2, 4, 3, 4, 2, steps=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", convolution.OPERATIONS)
 def test_lowerings_and_torch_compute_one_operation(operation):
   case = convolution.compare(LAYER, operation, 1)

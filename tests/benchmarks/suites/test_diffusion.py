@@ -18,6 +18,7 @@ def compiled_once(monkeypatch):
   monkeypatch.setattr(task, "twice", once)
 
 
+@pytest.mark.slow
 def test_a_round_samples_a_batch_of_every_model():
   job = diffusion.prepare_sampling(TINY, 2, jax.local_devices()[:1])
   job.run()

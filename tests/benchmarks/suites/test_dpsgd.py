@@ -32,6 +32,7 @@ needs_opacus = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "method", ["ghost", pytest.param("formed", marks=pytest.mark.slow)]
 )
@@ -67,6 +68,7 @@ def test_opacus_takes_its_steps(mode):
   private.prepare(TINY, mode, 2, 1.0, 1.0).run()
 
 
+@pytest.mark.slow
 @needs_opacus
 def test_norms_and_sums_equal_those_of_opacus():
   """The same weights, images and labels, in PyTorch and here."""

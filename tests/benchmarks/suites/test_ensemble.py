@@ -37,6 +37,7 @@ ROW = {
 }
 
 
+@pytest.mark.slow
 def test_without_torch_the_rest_is_run_and_one_line_says_so(no_torch):
   plan = ensemble.Plan(WORK, (2,), 2, 16)
   suite = Suite(

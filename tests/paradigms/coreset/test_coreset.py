@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import small
+from variants import others_slow
 
 from syndata_jax import data, models, paradigms
 from syndata_jax.data.training_set import enter, private_set
@@ -84,7 +85,7 @@ def test_random_keeps_its_share_independently_in_every_model(tmp_path):
   [
     "random",
     "forgetting",
-    "herding",
+    pytest.param("herding", marks=pytest.mark.slow),
     pytest.param("margin", marks=pytest.mark.slow),
     pytest.param("k_center", marks=pytest.mark.slow),
   ],
@@ -208,7 +209,8 @@ def digits():
 
 
 @pytest.mark.parametrize(
-  "method, low, high", [("forgetting", 0.9, 1.0), ("herding", 0.0, 0.6)]
+  "method, low, high",
+  others_slow([("forgetting", 0.9, 1.0), ("herding", 0.0, 0.6)]),
 )
 def test_digits_from_private_images_to_accuracy(
   digits, method, low, high, tmp_path
@@ -302,7 +304,9 @@ def test_the_history_of_forgetting_is_kept_with_the_network(tmp_path):
   assert [done.number for done in told] == [4]
 
 
-@pytest.mark.parametrize("method", ["random", "forgetting", "herding"])
+@pytest.mark.parametrize(
+  "method", others_slow(["forgetting", "random", "herding"])
+)
 def test_a_rehearsal_has_the_shape_of_the_selection(
   method, tmp_path, monkeypatch
 ):

@@ -121,6 +121,7 @@ def test_a_stopped_inversion_goes_on_to_the_same_bits(finished, tmp_path):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "chosen",
   [

@@ -70,6 +70,7 @@ def test_pixels_are_those_of_a_plain_generator():
   np.testing.assert_allclose(got, 1 / (1 + np.exp(-x)), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_first_layers_begin_anew():
   network = generator.Generator((8, 8, 1), 16)
   params = jax.jit(lambda: generator.init(network, KEY, 16))()

@@ -111,7 +111,7 @@ def begun(private, training_set):
   ("method", "devices"),
   [
     ("dm", 2),
-    ("mtt", 2),
+    pytest.param("mtt", 2, marks=pytest.mark.slow),
     pytest.param("datm", 2, marks=pytest.mark.slow),
     pytest.param("dc", 2, marks=pytest.mark.slow),
     pytest.param("dsa", 2, marks=pytest.mark.slow),
@@ -230,6 +230,7 @@ def test_whitened_images_can_be_shown():
     assert abs(training_set.images[model] - want[model]).max() > 0.1
 
 
+@pytest.mark.slow
 def test_queries_go_through_the_whitening_that_was_released():
   private = drawn()
   chosen = options("dm", whiten=True)
@@ -248,6 +249,7 @@ def test_queries_go_through_the_whitening_that_was_released():
     np.testing.assert_allclose(logits[model], want, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_released_rate_takes_the_place_of_the_recipes():
   private = drawn()
   chosen = options("dm", augment_final=False)

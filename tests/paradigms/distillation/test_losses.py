@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from variants import others_slow
 
 from syndata_jax.paradigms.distillation import (
   distribution_loss,
@@ -98,7 +99,7 @@ def in_float64():
     yield
 
 
-@pytest.mark.parametrize("kind", ["hard", "soft"])
+@pytest.mark.parametrize("kind", others_slow(["soft", "hard"]))
 def test_trajectory_loss_and_its_exact_gradient(kind):
   start, target, images, hard, soft = draw()
   labels = hard if kind == "hard" else soft
@@ -131,7 +132,7 @@ def test_trajectory_loss_and_its_exact_gradient(kind):
     assert not np.any(gradient.labels)
 
 
-@pytest.mark.parametrize("kind", ["hard", "soft"])
+@pytest.mark.parametrize("kind", others_slow(["soft", "hard"]))
 def test_tesla_follows_its_own_formula(kind):
   """Every step's gradient differentiated by itself, in a double loop."""
   start, target, images, hard, soft = draw(1)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
+from variants import others_slow
 
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms.distillation.siamese import (
@@ -198,7 +199,9 @@ def test_a_side_of_one_pixel(shape):
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-@pytest.mark.parametrize("shape", [(1, 12, 1), (12, 1, 1), (1, 1, 1)])
+@pytest.mark.parametrize(
+  "shape", [(1, 1, 1), pytest.param((1, 12, 1), marks=pytest.mark.slow)]
+)
 def test_every_operation_on_a_side_of_one_pixel_has_a_gradient(name, shape):
   images = jnp.asarray(drawn(3, *shape), jnp.float32)
 
@@ -240,7 +243,9 @@ def assert_equally_often(images, candidates):
 
 
 @pytest.mark.parametrize("siamese", [False, True])
-@pytest.mark.parametrize(("size", "reach"), [(8, 1), (28, 4), (32, 4)])
+@pytest.mark.parametrize(
+  ("size", "reach"), others_slow([(8, 1), (28, 4), (32, 4)])
+)
 def test_law_of_crop(siamese, size, reach):
   image = np.float32(drawn(size, size, 1))
   padded = np.pad(image, ((reach, reach), (reach, reach), (0, 0)))
@@ -252,7 +257,9 @@ def test_law_of_crop(siamese, size, reach):
 
 
 @pytest.mark.parametrize("siamese", [False, True])
-@pytest.mark.parametrize(("size", "last"), [(8, 8), (9, 8), (4, 4)])
+@pytest.mark.parametrize(
+  ("size", "last"), others_slow([(9, 8), (8, 8), (4, 4)])
+)
 def test_law_of_cutout(siamese, size, last):
   image, centres = np.float32(drawn(size, size, 1)), range(last + 1)
   assert_equally_often(
@@ -301,6 +308,7 @@ def test_the_square_that_is_rotated_can_be_chosen(align_corners, aspect):
   )
 
 
+@pytest.mark.slow
 def test_operations_are_drawn_equally_often():
   image = jnp.asarray(drawn(1, 8, 8, 3), jnp.float32)
   keys = jax.random.split(jax.random.key(1), 3000)
@@ -338,7 +346,7 @@ def test_otherwise_each_image_has_its_own_parameters(name):
   assert different >= {"crop": 8, "cutout": 30, "flip": 2}.get(name, 64)
 
 
-@pytest.mark.parametrize("siamese", [False, True])
+@pytest.mark.parametrize("siamese", others_slow([False, True]))
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_first_and_second_gradients(name, siamese):
   with jax.enable_x64(True):
@@ -373,7 +381,8 @@ def test_first_and_second_gradients(name, siamese):
 
 
 @pytest.mark.parametrize(
-  ("operations", "siamese"), [(OPERATIONS, False), (("crop", "rotate"), True)]
+  ("operations", "siamese"),
+  others_slow([(("crop", "rotate"), True), (OPERATIONS, False)]),
 )
 def test_in_a_scan_over_steps_and_a_vmap_over_models_as_alone(
   operations, siamese

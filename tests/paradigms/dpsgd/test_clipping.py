@@ -101,6 +101,7 @@ def test_both_ways_equal_a_loop(name, views):
     )
 
 
+@pytest.mark.slow
 def test_losses_and_accuracy_are_means_over_views():
   tools = engine("convnet")
   params, (images, labels) = parameters(tools), batch(3, 2)

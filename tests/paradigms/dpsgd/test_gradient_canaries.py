@@ -110,6 +110,7 @@ def test_scores_equal_those_of_a_loop():
                 - flat(params)).max() < 1e-4  # fmt: skip
 
 
+@pytest.mark.slow
 def test_without_canaries_nothing_is_planted():
   engine, data = tools(epochs=1), small.training_set(2)
   silent = learner(engine, data, SILENT)
