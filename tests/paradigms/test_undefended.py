@@ -63,6 +63,6 @@ def test_a_model_never_sees_what_it_does_not_own(tmp_path):
 def test_an_unknown_paradigm_is_named():
   with pytest.raises(
     UserError,
-    match="paradigm='sgd': must be one of coreset, data_free, distillation",
+    match="paradigm='sgd': must be one of coreset, data_free, diffusion",
   ):
     paradigms.create("sgd", engine(), None, private())

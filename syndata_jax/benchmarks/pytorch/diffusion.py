@@ -85,7 +85,8 @@ def _named_class() -> type:
       return self.add("Dense", nn.Linear(inputs, outputs, bias))
 
     def norm(self, features: int) -> Module:
-      norm = nn.GroupNorm(math.gcd(16, features), features, eps=1e-5)
+      groups = max(1, math.gcd(features, 32) // 4)
+      norm = nn.GroupNorm(groups, features, eps=1e-5)
       return self.add("GroupNorm", norm)
 
   return Named
