@@ -68,11 +68,12 @@ def own_rows(private):
       ),
       marks=pytest.mark.slow,
     ),
-    (
+    pytest.param(
       "dpsgd",
       dpsgd.Options(
         noise_multiplier=1.0, delta=0.01, augmentation_multiplicity=1
       ),
+      marks=pytest.mark.slow,
     ),
   ],
 )

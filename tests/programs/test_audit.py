@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from variants import others_slow
 
 import syndata_jax
 from syndata_jax import paradigms
@@ -182,7 +183,9 @@ def test_logits_from_elsewhere(start, tmp_path):
   assert _contents(workdir) == before
 
 
-@pytest.mark.parametrize("kind", ["clean", "blank", "out_of_distribution"])
+@pytest.mark.parametrize(
+  "kind", others_slow(["out_of_distribution", "clean", "blank"])
+)
 def test_other_canaries(kind, start, tiny, tmp_path, finished):
   ended = start(
     f"--config={tiny}",
@@ -198,6 +201,7 @@ def test_other_canaries(kind, start, tiny, tmp_path, finished):
   assert (here["labels"] != there["labels"]).any()
 
 
+@pytest.mark.slow
 def test_pmap_and_shard_map_agree(start, tiny, tmp_path, finished):
   ended = start(
     f"--config={tiny}", f"--workdir={tmp_path / 'run'}", "--device_axis=pmap"

@@ -53,6 +53,7 @@ def test_private_training_is_predicted(start, config, monkeypatch):
   assert "3 rounds" in ended.out
 
 
+@pytest.mark.slow
 def test_a_selection_is_tried_and_not_run(start, config, tmp_path):
   """A few steps stand for 200 epochs, and nothing is left behind."""
   coreset, workdir = (

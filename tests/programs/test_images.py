@@ -166,6 +166,7 @@ def test_a_coreset_shows_what_it_kept(start, config, tmp_path, digits):
   assert start(*arguments).code == 0  # its owner may take it away
 
 
+@pytest.mark.slow
 def test_the_logits_of_a_teacher_are_a_space(start, tiny, tmp_path):
   """Teacher m on canaries beside teacher m on the images of model m."""
   (tmp_path / "teachers.py").write_text(TEACHERS)

@@ -84,6 +84,7 @@ def test_the_folder_is_a_base(finished, start, public):
   assert (finished / "base.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle(start, public, finished, cache, tmp_path):
   out = tmp_path / "killed"
   arguments = [f"--config={public}", f"--out={out}"]

@@ -168,6 +168,7 @@ def test_a_stopped_selection_continues(
     assert len({part.read_bytes() for part in parts}) == 1
 
 
+@pytest.mark.slow
 def test_a_distilled_set_is_kept_and_reported(start, config, tmp_path):
   """Every class begins with a canary, where a member canary has its label."""
   distillation = config(

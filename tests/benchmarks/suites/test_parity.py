@@ -19,6 +19,7 @@ def parity_check():
   return parity.check(WORK._replace(batch_size=8), 4, True)
 
 
+@pytest.mark.slow
 def test_all_ways_to_train_agree(parity_check):
   names = [row.name for row in parity_check.rows]
   assert names[:4] == [

@@ -153,6 +153,7 @@ def test_sampling_goes_on_where_it_was_stopped(whole, tmp_path):
   np.testing.assert_array_equal(after.images, whole.images)
 
 
+@pytest.mark.slow
 def test_adapters_of_a_shared_base_redraw_private_images(tmp_path):
   chosen = options(
     method="lora",
