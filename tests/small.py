@@ -39,7 +39,7 @@ def engine(
   num_models: int, model: str = "convnet", dtype: str = "float32", **layout
 ) -> Engine:
   """Two epochs of four steps, with shifts and flips."""
-  options = {"convnet": {"width": 4, "depth": 2}, "resnet18": {"width": 2}}
+  options = {"convnet": {"width": 4, "depth": 1}, "resnet18": {"width": 2}}
   return Engine(
     model=models.create(
       model, CLASSES, dtype=jnp.dtype(dtype), **options[model]

@@ -76,6 +76,7 @@ def test_pixels_come_back():
   )
 
 
+@pytest.mark.slow
 def test_what_is_released_is_the_average_of_the_weights():
   """One step an epoch, and the average by a loop."""
   data = training_set()

@@ -138,6 +138,7 @@ def tiny(**recipe):
   return engine._replace(model=network, recipe=changed)
 
 
+@pytest.mark.slow
 def test_soft_labels_equal_one_by_one():
   """Mild ones: no class has more than four fifths of most images."""
   rng = np.random.default_rng(1)
@@ -239,7 +240,7 @@ def test_a_device_holds_the_sets_of_its_own_models_alone():
   "layout",
   [
     {"chunk": 2},
-    {"devices": 3},
+    pytest.param({"devices": 3}, marks=pytest.mark.slow),
     pytest.param({"devices": 3, "device_axis": "pmap"}, marks=pytest.mark.slow),
   ],
   ids=str,

@@ -95,7 +95,7 @@ def test_one_model(name, kernel, stride, size):
   close(jax.jit(all_orders(ours, stride))(x, w), want)
 
 
-@pytest.mark.parametrize("name", BATCHING)
+@pytest.mark.parametrize("name", others_slow(BATCHING, 4))
 @pytest.mark.parametrize("kernel, stride", others_slow([(3, 2), (3, 1)]))
 def test_many_models(name, kernel, stride):
   """Both operands batched to second order, or one shared to first."""

@@ -55,6 +55,7 @@ def loss_and_gradient(name, options, dtype, lowering):
   return float(value), np.concatenate(flat)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, options", NETWORKS)
 def test_low_precision_is_near_float64(name, options):
   exact, direction = loss_and_gradient(name, options, jnp.float64, "grouped")

@@ -271,7 +271,7 @@ def by_hand(network, params):
   ("way", "chosen"),
   [
     ("plain", "ghost"),
-    ("mixing", "formed"),
+    pytest.param("mixing", "formed", marks=pytest.mark.slow),
     pytest.param("conv", "formed", marks=pytest.mark.slow),
     pytest.param("tied", "formed", marks=pytest.mark.slow),
     pytest.param("rematerialised", "formed", marks=pytest.mark.slow),

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 import small
+from variants import others_slow
 
 from syndata_jax import models, paradigms
 from syndata_jax.data.training_set import TrainingSet
@@ -106,11 +107,13 @@ def first_rows(key, private, workspace):
 
 @pytest.mark.parametrize(
   ("synthesize", "message"),
-  [
-    (shared_mean, r"images, params\.\S+.* of model 0 must not follow"),
-    (shared_rate, r"paradigm: released about\.rate of model 0 must"),
-    (first_rows, r"chosen, images, "),
-  ],
+  others_slow(
+    [
+      (shared_mean, r"images, params\.\S+.* of model 0 must not follow"),
+      (shared_rate, r"paradigm: released about\.rate of model 0 must"),
+      (first_rows, r"chosen, images, "),
+    ]
+  ),
 )
 def test_a_stage_that_is_shared_is_named(synthesize, message):
   with pytest.raises(UserError, match=message) as error:

@@ -214,6 +214,7 @@ def _assert_broken(ended, workdir, factor=1.5):
   assert report in _single_spaced(ended.out)
 
 
+@pytest.mark.slow
 def test_forgotten_noise_is_found(audit, tmp_path, monkeypatch):
   monkeypatch.setattr(
     SubsampledGaussian,

@@ -41,6 +41,7 @@ def _headline(report):
   return report.attack["canaries"]["attacks"][0]
 
 
+@pytest.mark.slow
 def test_its_results(results):
   undefended, private = results["undefended"], results["private"]
   elsewhere = results["elsewhere"]

@@ -179,6 +179,7 @@ def make(engine, options, private):
 """
 
 
+@pytest.mark.slow
 def test_another_network_stands_beside_the_released_one(
   start, tiny, tmp_path, monkeypatch
 ):

@@ -13,6 +13,7 @@ from syndata_jax import data
 from syndata_jax.programs import shadows
 
 
+@pytest.mark.slow
 def test_a_coreset_is_kept_and_reported(start, config, tmp_path):
   workdir = tmp_path / "run"
   coreset = config("coreset", fraction=0.5)
@@ -71,6 +72,7 @@ def test_a_coreset_is_kept_and_reported(start, config, tmp_path):
     stored[name].write_bytes(whole)
 
 
+@pytest.mark.slow
 def test_rows_that_another_model_owns_are_refused(start, config, tmp_path):
   """The stored rows of two models are exchanged, and the list agrees."""
   workdir = tmp_path / "run"

@@ -86,6 +86,7 @@ def test_an_honest_run(start, private, tmp_path):
     assert (workdir / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", others_slow([0.25, 0.0]))
 def test_too_little_noise_is_caught(start, private, tmp_path, noise, factor):
   noise(factor)

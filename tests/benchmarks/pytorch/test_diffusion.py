@@ -63,6 +63,7 @@ def test_networks_agree():
   assert count == sum(p.numel() for p in twin.parameters())
 
 
+@pytest.mark.slow
 def test_samples_agree():
   module, params, twin = twins()
   sigmas = edm.schedule(5)
@@ -81,6 +82,7 @@ def test_samples_agree():
   np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_losses_agree(monkeypatch):
   """The same noise, drawn by us: the loss that PyTorch's step returns."""
   module, params, twin = twins()

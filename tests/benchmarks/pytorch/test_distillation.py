@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from variants import others_slow
 
 from syndata_jax.benchmarks.harness.workload import NUM_CLASSES, Workload
 from syndata_jax.benchmarks.pytorch import distillation as peer
@@ -45,7 +46,7 @@ def drawn():
   return start, target, images, np.arange(NUM_CLASSES, dtype=np.int32)
 
 
-@pytest.mark.parametrize("method", ["mtt", "tesla"])
+@pytest.mark.parametrize("method", others_slow(["mtt", "tesla"]))
 def test_trajectories(method):
   start, target, images, labels = drawn()
   batches = np.tile(np.arange(NUM_CLASSES), (STEPS, 1))

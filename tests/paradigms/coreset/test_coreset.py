@@ -210,7 +210,7 @@ def digits():
 
 @pytest.mark.parametrize(
   "method, low, high",
-  others_slow([("forgetting", 0.9, 1.0), ("herding", 0.0, 0.6)]),
+  others_slow([("forgetting", 0.9, 1.0), ("herding", 0.0, 0.6)], 0),
 )
 def test_digits_from_private_images_to_accuracy(
   digits, method, low, high, tmp_path

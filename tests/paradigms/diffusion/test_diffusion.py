@@ -117,6 +117,7 @@ def test_every_class_is_sampled_and_every_image_is_another(whole):
   assert len(np.unique(whole.images.reshape(M * 12, -1), axis=0)) == M * 12
 
 
+@pytest.mark.slow
 def test_each_set_depends_on_its_own_members_alone(whole, tmp_path):
   """Rows 0 to 5 are those of model 0 that model 1 does not own."""
   private = drawn()

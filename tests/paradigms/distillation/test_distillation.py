@@ -297,6 +297,7 @@ def test_sharpness_aware_step_by_its_formula():
   np.testing.assert_allclose(found, sharp - 0.3 * across, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_experts_of_another_run(tmp_path):
   private, chosen = drawn(), options("mtt")
   synthesize(private, chosen, workspace=Workspace(tmp_path / "first"))

@@ -77,8 +77,8 @@ def by_hand(tools, params, images, labels, valid):
 @pytest.mark.parametrize(
   ("name", "views"),
   [
-    ("convnet", 1),
     ("convnet", 2),
+    pytest.param("convnet", 1, marks=pytest.mark.slow),
     pytest.param("resnet18", 2, marks=pytest.mark.slow),
     pytest.param("wide_resnet", 2, marks=pytest.mark.slow),
   ],

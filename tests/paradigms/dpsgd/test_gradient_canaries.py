@@ -69,6 +69,7 @@ def unflat(vector, tree):
   )
 
 
+@pytest.mark.slow
 def test_scores_equal_those_of_a_loop():
   """Model 1: dense directions, one canary after another, in NumPy."""
   engine, data = tools(), small.training_set(2)

@@ -92,8 +92,8 @@ def test_training_equals_its_steps_written_out():
 @pytest.mark.parametrize(
   "change",
   [
-    {"layout": {"devices": 2}},
     {"microbatch": 3},
+    pytest.param({"layout": {"devices": 2}}, marks=pytest.mark.slow),
     pytest.param({"layout": {"chunk": 2}}, marks=pytest.mark.slow),
     pytest.param(
       {"layout": {"devices": 2, "device_axis": "pmap"}}, marks=pytest.mark.slow
@@ -128,6 +128,7 @@ def test_each_model_has_noise_of_its_own():
   assert np.abs(correlation).max() < 5 / np.sqrt(flat.shape[1])
 
 
+@pytest.mark.slow
 def test_the_same_noise_in_all_models_is_seen(monkeypatch):
   """The bug that the test above is there for."""
   real = SubsampledGaussian.noise
@@ -162,6 +163,7 @@ def test_more_steps_than_accounted_are_refused():
     private_sgd(engine, OPTIONS, short, data)
 
 
+@pytest.mark.slow
 def test_the_compiled_epoch_has_no_collective():
   engine, data = tools(8, devices=jax.devices()), small.training_set(8)
   run, arguments = small.prepared(
@@ -172,6 +174,7 @@ def test_the_compiled_epoch_has_no_collective():
     assert collective not in text
 
 
+@pytest.mark.slow
 def test_views_are_averaged_before_clipping():
   """Without augmentation all views are equal: any number gives one result."""
   many = dataclasses.replace(OPTIONS, augmentation_multiplicity=3)
