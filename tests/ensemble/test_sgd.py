@@ -172,6 +172,7 @@ def test_certain_soft_labels_train_as_hard_ones(plain):
     np.testing.assert_array_equal(got["accuracy"], want["accuracy"])
 
 
+@pytest.mark.slow
 def test_floating_images_equal_bytes_normalised_beforehand(plain):
   """Without shifts: what they bring in is black there, and zero here."""
   data, engine = small.training_set(2), tiny(shift=0)

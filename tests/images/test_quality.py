@@ -62,6 +62,7 @@ def figure(record, space, name):
   return dict(zip(_KINDS, models, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("space", others_slow(["pixels", "features"]))
 def test_real_images_are_best(record, space):
   distance = figure(record, space, "frechet_distance")

@@ -64,6 +64,7 @@ def digits():
   return data.subset(data.load("digits"), 100, 0)
 
 
+@pytest.mark.slow
 def test_a_coreset_shows_what_it_kept(start, config, tmp_path, digits):
   workdir = tmp_path / "run"
   coreset = config("coreset", method="random", fraction=0.5)

@@ -58,6 +58,7 @@ def found(workdir):
   return record["white_box_bound"]["epsilon"], record
 
 
+@pytest.mark.slow
 def test_an_honest_run(start, private, tmp_path):
   workdir = tmp_path / "run"
   arguments = (f"--config={private}", f"--workdir={workdir}")

@@ -34,16 +34,15 @@ def test_all_ways_to_train_agree(parity_check):
   assert max(row.difference for row in parity_check.rows) < 1e-4
 
 
-def test_a_wrong_model_is_found_and_ends_the_program(
-  parity_check, tmp_path, monkeypatch, capsys
-):
+def test_a_wrong_model_is_found_and_ends_the_program(tmp_path, monkeypatch):
   expected = parity.one_by_one(WORK, 2)
   wrong = expected.copy()
   wrong[1] *= 1.05  # one of the models
   row = parity._agreement("vmap", lambda: wrong, expected)
   assert row.difference == pytest.approx(0.05, rel=1e-3)
   lost = parity._agreement("lost", lambda: wrong * np.nan, expected)
-  broken = parity_check._replace(rows=(row, lost))
+  tolerance = parity.TOLERANCE["float32"]
+  broken = parity.Check("two models", WORK.settings(), (row, lost), tolerance)
   assert not any(map(broken.agrees, broken.rows))
   agenda = Agenda("Parity", "difference", (), (lambda: broken,))
   monkeypatch.setitem(benchmarks.SUITES, "parity", lambda *_: agenda)

@@ -110,6 +110,7 @@ def test_sets_are_balanced_and_blind_to_other_models(method, tmp_path):
     assert (after.members[0] != before.members[0]).any()
 
 
+@pytest.mark.slow
 def test_scores_are_the_mean_over_networks_that_differ(tmp_path):
   private, engine = drawn(), small_engine()
   everything = private_set(private)

@@ -106,6 +106,7 @@ def begun(private, training_set):
   return (flat @ maps["matrix"]).reshape(images.shape)
 
 
+@pytest.mark.slow
 # DATM takes the step of MTT, and DC that of DSA.
 @pytest.mark.parametrize(
   ("method", "devices"),
@@ -156,6 +157,7 @@ def test_sets_are_blind_to_other_models_and_to_the_devices(method, devices):
   assert abs(after.images[0] - before.images[0]).max() > 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "method", ["dm", pytest.param("mtt", marks=pytest.mark.slow)]
 )

@@ -132,6 +132,7 @@ def test_trajectory_loss_and_its_exact_gradient(kind):
     assert not np.any(gradient.labels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", others_slow(["soft", "hard"]))
 def test_tesla_follows_its_own_formula(kind):
   """Every step's gradient differentiated by itself, in a double loop."""

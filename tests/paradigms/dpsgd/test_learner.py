@@ -112,6 +112,7 @@ def test_speed_settings_do_not_change_the_models(change):
   assert largest(trained(engine, options).params, trained(plain).params) < 1e-5
 
 
+@pytest.mark.slow
 def test_each_model_has_noise_of_its_own():
   """Noise far above the gradients: what moves a model is its own draw."""
   loud = dataclasses.replace(OPTIONS, noise_multiplier=1e3, ema_decay=0.0)
