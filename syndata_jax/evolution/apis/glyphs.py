@@ -20,6 +20,7 @@ from syndata_jax.errors import UserError
 from syndata_jax.evolution.api import Api
 from syndata_jax.evolution.apis import jitter, outlines
 from syndata_jax.evolution.apis.options import ApiOptions
+from syndata_jax.evolution.apis.parts import in_parts
 from syndata_jax.keys import stream
 
 # Of the square [-1, 1] that is the image; angles in radians.
@@ -100,7 +101,11 @@ class GlyphApi(Api):
     )
 
   def variation(
-    self, key: jax.Array, samples: Glyphs, labels: jax.Array, degree: float | jax.Array
+    self,
+    key: jax.Array,
+    samples: Glyphs,
+    labels: jax.Array,
+    degree: float | jax.Array,
   ) -> Glyphs:
     """The same characters, drawn otherwise.
 
@@ -126,9 +131,8 @@ class GlyphApi(Api):
   def render(self, samples: Glyphs) -> jax.Array:
     """Images u8[B,H,W,C]."""
     tables = jnp.asarray(self.tables)
-    draw = lambda one: _draw(one, tables, self.image_shape, self.size)
-    images: jax.Array = jax.lax.map(draw, samples, batch_size=_AT_ONCE)
-    return images
+    draw = jax.vmap(lambda one: _draw(one, tables, self.image_shape, self.size))
+    return in_parts(draw, samples, _AT_ONCE)
 
 
 def make(
@@ -187,7 +191,9 @@ def _draw(
   places = _placed(points, values)
   distance = scale * _read(tables[one.font, one.character], places)
   # Half of the image is H/2 pixels.
-  pixels = (distance - size * values["weight"]) * (height / 2) / values["softness"]
+  pixels = (
+    (distance - size * values["weight"]) * (height / 2) / values["softness"]
+  )
   ink = jnp.clip(0.5 - pixels, 0, 1)
   ink = ink.reshape(height, finer, width, finer).mean((1, 3))[..., None]
   if channels == 1:
