@@ -4,7 +4,7 @@ Arguments are shape numbers in [0, 1]: corners and brightness must be affine in
 them.
 """
 
-from syndata_jax.evolution.apis.layers import Layer, box
+from syndata_jax.evolution.apis.garments.layers import Layer, box
 
 
 def sandal(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from syndata_jax.errors import UserError
-from syndata_jax.evolution.apis import strokes
+from syndata_jax.evolution.apis.glyphs import strokes
 
 # One of each shape: what is only bolder or slanted, the simulator makes itself.
 FONTS = (

@@ -4,7 +4,12 @@ Arguments are shape numbers in [0, 1]: corners and brightness must be affine in
 them.
 """
 
-from syndata_jax.evolution.apis.layers import Corner, Layer, box, mirrored
+from syndata_jax.evolution.apis.garments.layers import (
+  Corner,
+  Layer,
+  box,
+  mirrored,
+)
 
 
 def t_shirt(

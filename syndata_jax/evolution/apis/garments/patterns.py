@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from syndata_jax.evolution.apis import clothes, shoes
-from syndata_jax.evolution.apis.layers import Layer
+from syndata_jax.evolution.apis.garments import clothes, shoes
+from syndata_jax.evolution.apis.garments.layers import Layer
 
 NAMES = (
   "t-shirt",
@@ -28,8 +28,6 @@ NAMES = (
   "ankle boot",
 )
 NUMBERS = 6
-
-Corner = tuple[float, float]
 
 
 class Patterns(NamedTuple):

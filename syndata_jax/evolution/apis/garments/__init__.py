@@ -17,7 +17,8 @@ from jax import lax
 from syndata_jax.data.outside import check_shape
 from syndata_jax.errors import UserError
 from syndata_jax.evolution.api import Api
-from syndata_jax.evolution.apis import jitter, patterns
+from syndata_jax.evolution.apis import jitter
+from syndata_jax.evolution.apis.garments import patterns
 from syndata_jax.evolution.apis.options import ApiOptions
 from syndata_jax.evolution.apis.parts import in_parts
 from syndata_jax.keys import stream
