@@ -31,9 +31,9 @@ NAMES = ("uniform", "increasing", "decreasing", "adaptive")
 # How far replacing an example moves a histogram: one vote less, one more.
 REPLACE_ONE = math.sqrt(2)
 
-# The adaptive rule: least and most of a histogram's share, how many of the last
+# The adaptive rule: least of a histogram's share, how many of the last
 # histograms are heard, and the signal to noise that nobody would see.
-_LEAST, _MOST = 0.5, 1.5
+_LEAST = 0.5
 _STABLE = 2
 _UNSEEN = 0.1
 # What is left after rounding is no budget.
@@ -269,11 +269,14 @@ def _share(
 ) -> float | None:
   """mu^2 that the adaptive rule gives to the next histogram.
 
-  By default its weight's share of the rest. Half of that where votes would not
-  stand out of the noise, up to half more where they would, as the weaker of
-  the last two histograms says: a signal counts if it is stable. What one
-  histogram is not given, the later ones share. None where even the rest as a
-  whole, spent on one histogram, would show nothing.
+  Its weight's share of the rest where votes would stand out of the noise, down
+  to half of that where they would not, as the weaker of the last two histograms
+  says: a signal counts if it is stable. What one histogram is not given, the
+  later ones share. None where even the rest as a whole, spent on one histogram,
+  would show nothing.
+
+  More than its share helps none: late histograms need it (measured in
+  `tests/evolution/test_budget_gain.py`).
 
   Args:
     signals: of all histograms so far.
@@ -291,7 +294,7 @@ def _share(
     return rest
   # Signal to noise, if the histogram were given its share.
   ratio = share * max(0.0, min(signal.spread for signal in recent))
-  return share * min(max(2 - 2 / (1 + ratio), _LEAST), _MOST)
+  return share * min(max(2 - 2 / (1 + ratio), _LEAST), 1.0)
 
 
 def _noise(square: float) -> float:

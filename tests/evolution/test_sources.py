@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from variants import others_slow
 
 from syndata_jax.errors import UserError
 from syndata_jax.evolution.api import Api
 from syndata_jax.evolution.sources import Several
-from variants import others_slow
 
 LABELS = np.repeat(np.arange(2), 12).astype(np.int32)
 
@@ -84,7 +84,7 @@ def test_each_has_its_share_of_every_class_at_the_start():
   np.testing.assert_array_equal(_sources(rendered), samples.source)
   np.testing.assert_array_equal(rendered[:, 2], 10 * LABELS)
   for label in (0, 1):
-    assert np.bincount(samples.source[LABELS == label]).tolist() == [6, 6]
+    assert np.bincount(samples.source[label == LABELS]).tolist() == [6, 6]
 
 
 @pytest.mark.parametrize("jitted", others_slow([True, False]))
@@ -95,7 +95,10 @@ def test_each_varies_its_own(jitted):
   samples = samples._replace(source=jnp.array([0] * 9 + [2, 0, 1, 1]))
   vary = jax.jit(api.variation) if jitted else api.variation
   varied = vary(jax.random.key(2), samples, labels, 0.5)
-  before, after = np.asarray(api.render(samples)), np.asarray(api.render(varied))
+  before, after = (
+    np.asarray(api.render(samples)),
+    np.asarray(api.render(varied)),
+  )
   moved = after - before
   right = np.asarray(samples.source) == 1
   assert (moved[right, :2] > 0).all() and (moved[~right, :2] < 0).all()
@@ -125,7 +128,9 @@ def _inherit(api, weights):
   return population, parents, heirs
 
 
-@pytest.mark.parametrize("apis", [(Discs(), Points()), (Words("a"), Words("b"))])
+@pytest.mark.parametrize(
+  "apis", [(Discs(), Points()), (Words("a"), Words("b"))]
+)
 def test_shares_follow_the_votes(apis):
   api = Several(apis, floor=0.05)
   weights = np.where(np.arange(24) % 2, 3.0, 1.0).astype(np.float32)
@@ -161,7 +166,7 @@ def test_the_floor_keeps_everybody_alive():
     heirs = api.inherit(key, parents, weights, population)
     population = vary(key, heirs, LABELS, 0.1)
     for label in (0, 1):
-      count = np.bincount(population.source[LABELS == label], minlength=2)
+      count = np.bincount(population.source[label == LABELS], minlength=2)
       assert count.tolist() == [1, 11]
   # It wins back what it earns.
   weights = jnp.where(population.source == 0, 5.0, 0.0)
@@ -193,9 +198,7 @@ def test_a_class_smaller_than_the_generators():
   samples = api.random(jax.random.key(0), np.zeros(2, np.int32))
   render = jax.jit(api.render)
   assert render(samples).shape == (2, 3)
-  heirs = api.inherit(
-    jax.random.key(1), samples, jnp.ones(2), samples
-  )
+  heirs = api.inherit(jax.random.key(1), samples, jnp.ones(2), samples)
   np.testing.assert_array_equal(heirs.source, [0, 1])
   labels = np.zeros(2, np.int32)
   varied = jax.jit(api.variation)(jax.random.key(2), heirs, labels, 0.1)
