@@ -36,6 +36,8 @@ REPLACE_ONE = math.sqrt(2)
 _LEAST = 0.5
 _STABLE = 2
 _UNSEEN = 0.1
+# Of the bisection for what a ledger has left; each step may take a second.
+_PRECISION = 1e-4
 # What is left after rounding is no budget.
 _ROUNDING = 1e-9
 
@@ -127,7 +129,9 @@ def plan(options: EvolutionOptions, delta: float, extra: float = 0.0) -> Plan:
   Raises:
     UserError: an unknown budget, weights that do not fit, or nothing left.
   """
-  shares = weights(options.budget, options.num_iterations)
+  shares = weights(
+    options.budget_weights or options.budget, options.num_iterations
+  )
   whole = total(options, delta)
   if math.isinf(whole):
     return Plan(whole, shares, options.budget == "adaptive")
@@ -256,7 +260,7 @@ def left(ledger: Ledger) -> float:
   if fits(high):
     return high
   low = 0.0
-  while high - low > 1e-6 * high:
+  while high - low > _PRECISION * high:
     middle = (low + high) / 2
     low, high = (middle, high) if fits(middle) else (low, middle)
     if high < 1e-12:
