@@ -149,7 +149,9 @@ def weights(
   """Shares of mu^2, one an iteration, sum 1.
 
   Late histograms gain most from little noise: votes are spread over ever more
-  candidates that are alike, and what the last ones choose is released.
+  candidates that are alike, and what the last ones choose is released. Early
+  ones are then noisy, and a threshold that is fixed in votes far too low for
+  them: an uneven budget wants none, or `threshold_deviations`.
 
   Args:
     budget: one of `NAMES`; iteration t of 1 to T has a share proportional to t

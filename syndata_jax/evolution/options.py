@@ -2,17 +2,17 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from syndata_jax import validate
 from syndata_jax.errors import UserError
+from syndata_jax.images.neighbours import Metric
 from syndata_jax.privacy import check_delta
 from syndata_jax.privacy import validate as privacy_validate
 
 SELECTIONS = ("sample", "rank", "geometry")
-METRICS = ("l2", "cosine")
 NOISES = ("gaussian", "discrete")
 VOTE_WEIGHTS = ("equal", "decaying")
 BUDGETS = ("uniform", "increasing", "decreasing", "adaptive")
@@ -84,7 +84,7 @@ class EvolutionOptions:
   look_ahead: int = 0
   nearest: int = 1
   vote_weights: str = "equal"
-  metric: str = "l2"
+  metric: Metric = "l2"
   threshold: float = 0.0
   threshold_deviations: float = 0.0
   selection: str = "sample"
@@ -117,7 +117,7 @@ class EvolutionOptions:
       initial_variations=self.initial_variations,
     )
     self._check_privacy()
-    validate.one_of(METRICS, metric=self.metric)
+    validate.one_of(get_args(Metric), metric=self.metric)
     validate.one_of(SELECTIONS, selection=self.selection)
     validate.one_of(NOISES, noise=self.noise)
     validate.one_of(VOTE_WEIGHTS, vote_weights=self.vote_weights)

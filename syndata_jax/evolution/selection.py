@@ -73,9 +73,7 @@ def select(
   return chosen.ravel()[layout.parents]
 
 
-def kept_votes(
-  noisy: jax.Array, threshold: float | jax.Array
-) -> jax.Array:
+def kept_votes(noisy: jax.Array, threshold: float | jax.Array) -> jax.Array:
   """What is left of the votes above the threshold H: max(noisy - H, 0)."""
   return jnp.maximum(noisy - threshold, 0)
 

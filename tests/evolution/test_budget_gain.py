@@ -1,6 +1,10 @@
 """Whether other budgets than the uniform one gain anything, over seeds.
 
 A finding more than a check: start it with `-m slow -s` to read the figures.
+What stands out of two standard errors of 40 seeds: at epsilon 1 the adaptive
+budget gains, the decreasing one loses; at epsilon 10 all are alike; and with a
+threshold that is fixed in votes the adaptive one loses.
+
 Private points of a mixture of Gaussians in the unit square, each seed its own;
 a generator that knows the square alone.
 """
