@@ -36,6 +36,8 @@ REPLACE_ONE = math.sqrt(2)
 _LEAST = 0.5
 _STABLE = 2
 _UNSEEN = 0.1
+# Of the bisection for what a ledger has left; each step may take a second.
+_PRECISION = 1e-4
 # What is left after rounding is no budget.
 _ROUNDING = 1e-9
 
@@ -127,7 +129,9 @@ def plan(options: EvolutionOptions, delta: float, extra: float = 0.0) -> Plan:
   Raises:
     UserError: an unknown budget, weights that do not fit, or nothing left.
   """
-  shares = weights(options.budget, options.num_iterations)
+  shares = weights(
+    options.budget_weights or options.budget, options.num_iterations
+  )
   whole = total(options, delta)
   if math.isinf(whole):
     return Plan(whole, shares, options.budget == "adaptive")
@@ -145,7 +149,9 @@ def weights(
   """Shares of mu^2, one an iteration, sum 1.
 
   Late histograms gain most from little noise: votes are spread over ever more
-  candidates that are alike, and what the last ones choose is released.
+  candidates that are alike, and what the last ones choose is released. Early
+  ones are then noisy, and a threshold that is fixed in votes far too low for
+  them: an uneven budget wants none, or `threshold_deviations`.
 
   Args:
     budget: one of `NAMES`; iteration t of 1 to T has a share proportional to t
@@ -256,7 +262,7 @@ def left(ledger: Ledger) -> float:
   if fits(high):
     return high
   low = 0.0
-  while high - low > 1e-6 * high:
+  while high - low > _PRECISION * high:
     middle = (low + high) / 2
     low, high = (middle, high) if fits(middle) else (low, middle)
     if high < 1e-12:

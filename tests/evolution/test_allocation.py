@@ -7,7 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from syndata_jax.evolution import allocation
+from syndata_jax.evolution import allocation, iteration, selection
+from syndata_jax.evolution.histogram import group
+from syndata_jax.evolution.options import EvolutionOptions
 
 
 def _raw(k):
@@ -79,6 +81,38 @@ def test_replacing_a_record_moves_two_votes():
     for other in itertools.permutations(range(6), 3)
   )
   assert moved == pytest.approx(math.sqrt(2))
+
+
+def test_decaying_votes_of_a_run():
+  draw = np.random.default_rng(5)
+  records, candidates = draw.normal(size=(40, 3)), draw.normal(size=(12, 3))
+  options = EvolutionOptions(
+    epsilon=math.inf, nearest=3, vote_weights="decaying"
+  )
+  labels = np.zeros(40, np.int32)
+  noisy = iteration.voted(
+    options,
+    (12,),
+    group(records, labels, 1),
+    candidates.astype(np.float32),
+    jax.random.key(0),
+    np.float32(0),
+  )
+  expected = np.zeros(12)
+  for record in records:
+    order = np.argsort(np.linalg.norm(candidates - record, axis=1))
+    expected[order[:3]] += np.array([4, 2, 1]) / math.sqrt(21)
+  np.testing.assert_allclose(noisy, expected, rtol=1e-5)
+
+
+def test_a_threshold_in_deviations_of_the_noise():
+  options = EvolutionOptions(epsilon=1.0, threshold_deviations=2.0)
+  assert options.level(3.0) == 6.0
+  noisy = np.array([5.0, 7.0, 5.9, -1.0], np.float32)
+  parents = selection.select(
+    jax.random.key(0), noisy, (4,), 1, options, stddev=3.0
+  )
+  np.testing.assert_array_equal(parents, [1, 1, 1, 1])
 
 
 def test_allocation_by_votes_a_sample():

@@ -1,6 +1,10 @@
 """Whether other budgets than the uniform one gain anything, over seeds.
 
 A finding more than a check: start it with `-m slow -s` to read the figures.
+What stands out of two standard errors of 40 seeds: at epsilon 1 the adaptive
+budget gains, the decreasing one loses; at epsilon 10 all are alike; and with a
+threshold that is fixed in votes the adaptive one loses.
+
 Private points of a mixture of Gaussians in the unit square, each seed its own;
 a generator that knows the square alone.
 """
@@ -22,8 +26,16 @@ from syndata_jax.evolution.signal import signal
 from syndata_jax.privacy import gaussian_noise_multiplier
 
 SAMPLES, ITERATIONS, DELTA, SEEDS = 200, 10, 1e-5, 40
-# Records, epsilon, threshold in standard deviations of an even share.
-CASES = [(500, 1.0, 0), (2000, 1.0, 0), (2000, 10.0, 0), (500, 1.0, 1)]
+VOTES, DEVIATIONS = "threshold", "threshold_deviations"
+CASES = [
+  (500, 1.0, {}),
+  (2000, 1.0, {}),
+  (2000, 10.0, {}),
+  (500, 1.0, {DEVIATIONS: 1.0}),
+  (2000, 1.0, {DEVIATIONS: 1.0}),
+  # One standard deviation of an even share.
+  (500, 1.0, {VOTES: gaussian_noise_multiplier(1.0, ITERATIONS, DELTA)}),
+]
 PLANE = Embedding("plane", lambda rows: rows, traceable=True)
 
 
@@ -60,6 +72,13 @@ def distance(one, other):
   return np.abs(quantiles[0] - quantiles[1]).mean()
 
 
+def _chosen(is_first, first, second):
+  """Rows [R,...] of the first where bool[R] says so, else of the second."""
+  return jnp.where(
+    is_first.reshape(-1, *(1,) * (first.ndim - 1)), first, second
+  )
+
+
 def evolved(points, options):
   """Final samples f32[R,S,2] of R runs, and the noise of each step."""
   runs, sizes = len(points), (SAMPLES,)
@@ -70,7 +89,7 @@ def evolved(points, options):
   api = Square()
   start = jax.jit(jax.vmap(begin(api, options, sizes)))
   ask = jax.jit(jax.vmap(vote(api, PLANE, options, sizes), (0, 0, 0, None, 0)))
-  step = jax.jit(jax.vmap(advance(api, options, sizes), (0, 0, 0, None)))
+  step = jax.jit(jax.vmap(advance(api, options, sizes), (0, 0, 0, None, 0)))
   plan = budget.plan(options, DELTA)
   keys = jax.random.split(jax.random.key(1), runs)
   population = start(keys)
@@ -84,22 +103,20 @@ def evolved(points, options):
     key, degree = jax.vmap(fold)(keys), options.degree(iteration)
     stddev = jnp.array([1.0 if noise is None else noise for noise in noises])
     noisy = ask(population, records, key, degree, stddev)
-    following = step(population, noisy, key, degree)
-    choose = lambda new, old: jnp.where(
-      goes_on.reshape(-1, *(1,) * (new.ndim - 1)), new, old
-    )
+    following = step(population, noisy, key, degree, stddev)
+    choose = functools.partial(_chosen, goes_on)
     population = jax.tree.map(choose, following, population)
     for seen, votes, noise in zip(
       signals, np.asarray(noisy), noises, strict=True
     ):
       if noise is not None:
-        seen.append(signal(votes, options.threshold, noise))
+        seen.append(signal(votes, options.level(noise), noise))
   return np.asarray(population.samples), signals
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count, epsilon, deviations", CASES)
-def test_gain_over_uniform(count, epsilon, deviations):
+@pytest.mark.parametrize("count, epsilon, settings", CASES)
+def test_gain_over_uniform(count, epsilon, settings):
   points = [mixture(seed, count) for seed in range(SEEDS)]
   distances, steps = {}, {}
   for name in budget.NAMES:
@@ -109,8 +126,7 @@ def test_gain_over_uniform(count, epsilon, deviations):
       num_samples=SAMPLES,
       num_iterations=ITERATIONS,
       budget=name,
-      threshold=deviations
-      * gaussian_noise_multiplier(epsilon, ITERATIONS, DELTA),
+      **settings,
     )
     samples, signals = evolved(points, options)
     distances[name] = np.array(
@@ -122,7 +138,7 @@ def test_gain_over_uniform(count, epsilon, deviations):
     [distance(p, draw.uniform(size=(SAMPLES, 2))) for p in points]
   )
   print(
-    f"\n{count} records, epsilon {epsilon:g}, threshold {deviations};"
+    f"\n{count} records, epsilon {epsilon:g}, {settings};"
     f" random start {start:.4f}"
   )
   for name, values in distances.items():

@@ -72,15 +72,18 @@ class Words(Api):
     return np.array(longer)
 
 
+PAIR = Several([Discs(), Points()])
+RENDER, VARY = jax.jit(PAIR.render), jax.jit(PAIR.variation)
+
+
 def _sources(rendered):
   return (np.asarray(rendered)[:, 0] > 0).astype(int)
 
 
 def test_each_has_its_share_of_every_class_at_the_start():
-  api = Several([Discs(), Points()])
-  assert api.traceable and api.public == ("nothing", "a pool")
-  samples = api.random(jax.random.key(0), LABELS)
-  rendered = api.render(samples)
+  assert PAIR.traceable and PAIR.public == ("nothing", "a pool")
+  samples = PAIR.random(jax.random.key(0), LABELS)
+  rendered = RENDER(samples)
   np.testing.assert_array_equal(_sources(rendered), samples.source)
   np.testing.assert_array_equal(rendered[:, 2], 10 * LABELS)
   for label in (0, 1):
@@ -129,10 +132,9 @@ def _inherit(api, weights):
 
 
 @pytest.mark.parametrize(
-  "apis", [(Discs(), Points()), (Words("a"), Words("b"))]
+  "api", [PAIR, Several([Words("a"), Words("b")])], ids=["traced", "host"]
 )
-def test_shares_follow_the_votes(apis):
-  api = Several(apis, floor=0.05)
+def test_shares_follow_the_votes(api):
   weights = np.where(np.arange(24) % 2, 3.0, 1.0).astype(np.float32)
   weights[1] = 0  # never drawn, of class 0 and the second generator
   population, parents, heirs = _inherit(api, weights)
@@ -155,16 +157,14 @@ def test_shares_follow_the_votes(apis):
 
 
 def test_the_floor_keeps_everybody_alive():
-  api = Several([Discs(), Points()], floor=0.05)
-  weights = np.where(np.arange(24) % 2, 5.0, 0.0).astype(np.float32)
+  api = PAIR
   population = api.random(jax.random.key(6), LABELS)
-  vary = jax.jit(api.variation)
   for step in range(4):
     key = jax.random.key(step)
     parents = jax.tree.map(lambda leaf: leaf[jnp.arange(24)], population)
     weights = jnp.where(population.source == 1, 5.0, 0.0)
     heirs = api.inherit(key, parents, weights, population)
-    population = vary(key, heirs, LABELS, 0.1)
+    population = VARY(key, heirs, LABELS, 0.1)
     for label in (0, 1):
       count = np.bincount(population.source[label == LABELS], minlength=2)
       assert count.tolist() == [1, 11]
