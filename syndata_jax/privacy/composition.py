@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from syndata_jax.privacy import accounting, validate
+from syndata_jax.privacy.concentrated import concentrated_epsilon
 from syndata_jax.privacy.gaussian import gaussian_epsilon
 from syndata_jax.privacy.loss_distribution import refined_epsilon
 
@@ -31,6 +32,7 @@ def composed_epsilon(
   | Gaussian mechanisms alone | exact, `gaussian_epsilon` |
   | one Poisson-subsampled Gaussian, any number of steps | as `epsilon` |
   | a mechanism without noise among others | infinity |
+  | a `ZCDpEvent` among others | a sum of epsilons, see `concentrated_epsilon` |
   | any other | the smaller of their PLD and a sum of epsilons |
 
   The sum, in which delta is shared evenly, is finite where the PLD cannot be
@@ -62,7 +64,7 @@ def _composed_epsilon(
   import dp_accounting
 
   sensitivity = 2 if neighbours == "replace_one" else 1
-  gaussian, laplace, sampled = [], [], []
+  gaussian, laplace, sampled, concentrated = [], [], [], []
   for event, count in items:
     match event:
       case dp_accounting.GaussianDpEvent(noise_multiplier=noise):
@@ -73,6 +75,8 @@ def _composed_epsilon(
         sampling_probability=rate, event=inner
       ):
         sampled.append((rate, inner.noise_multiplier, count))
+      case dp_accounting.ZCDpEvent(rho=rho, xi=xi):
+        concentrated.append((count * rho, count * xi))
       case _:  # not private
         return math.inf
   if len(items) == 1 and sampled:
@@ -81,18 +85,21 @@ def _composed_epsilon(
   if not all(noises):
     return math.inf
   mu = math.hypot(*(math.sqrt(count) / noise for noise, count in gaussian))
-  if not laplace and not sampled:
+  if not laplace and not sampled and not concentrated:
     return gaussian_epsilon(sensitivity * mu, delta)
 
   # Laplace mechanisms need no delta.
-  share = delta / max(1, len(sampled) + bool(gaussian))
+  lines = bool(gaussian or concentrated)
+  share = delta / max(1, len(sampled) + lines)
   bound = math.fsum(
     [
-      gaussian_epsilon(sensitivity * mu, share),
+      _unsampled_epsilon(sensitivity, mu, concentrated, share),
       *(sensitivity * count / noise for noise, count in laplace),
       *(accounting.epsilon(*step, share, neighbours) for step in sampled),
     ]
   )
+  if concentrated:  # of which there is no loss distribution
+    return bound
   merged = {
     event: count
     for event, count in items
@@ -101,3 +108,27 @@ def _composed_epsilon(
   if gaussian:  # several are one
     merged[dp_accounting.GaussianDpEvent(1 / mu)] = 1
   return refined_epsilon(bound, merged, delta, neighbours)
+
+
+def _unsampled_epsilon(
+  sensitivity: int,
+  mu: float,
+  concentrated: list[tuple[float, float]],
+  delta: float,
+) -> float:
+  """Of all Gaussian mechanisms (mu) and (rho, xi) of concentrated ones.
+
+  Args:
+    sensitivity: of the relation, over that of adding or removing one.
+    mu: of the Gaussian mechanisms together.
+    concentrated: rho and xi of each.
+    delta: of all.
+  """
+  if not concentrated:
+    return gaussian_epsilon(sensitivity * mu, delta)
+  rhos, xis = zip(*concentrated, strict=True)
+  # Of groups of two by Bun and Steinke, proposition 27: 4 rho and 3 xi.
+  square = sensitivity**2
+  return concentrated_epsilon(
+    square * (math.fsum(rhos) + mu**2 / 2), square * math.fsum(xis), delta
+  )

@@ -25,6 +25,7 @@ _SUPPORTED = (
   "PoissonSampledDpEvent",
   "SelfComposedDpEvent",
   "ComposedDpEvent",
+  "ZCDpEvent",
   "NonPrivateDpEvent",
 )
 
@@ -33,7 +34,8 @@ def primitives(event: DpEvent, count: int = 1) -> dict[DpEvent, int]:
   """Takes an event apart.
 
   Args:
-    event: of `GaussianDpEvent`, `LaplaceDpEvent`, `PoissonSampledDpEvent` of a
+    event: of `GaussianDpEvent`, `LaplaceDpEvent`, `ZCDpEvent` (whose rho and xi
+      need to hold at whole orders alone), `PoissonSampledDpEvent` of a
       Gaussian, `NonPrivateDpEvent`, and compositions of these.
     count: repetitions of the event, at least 1.
 
@@ -66,6 +68,9 @@ def primitives(event: DpEvent, count: int = 1) -> dict[DpEvent, int]:
       validate.check_noise(event.event.noise_multiplier)
     case dp_accounting.GaussianDpEvent() | dp_accounting.LaplaceDpEvent():
       validate.check_noise(event.noise_multiplier)
+    case dp_accounting.ZCDpEvent():
+      validate.check_positive("rho", event.rho)
+      validate.check_not_negative("xi", event.xi)
     case dp_accounting.NonPrivateDpEvent():
       pass
     case _:
