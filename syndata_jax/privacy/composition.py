@@ -63,42 +63,52 @@ def _composed_epsilon(
 ) -> float:
   import dp_accounting
 
+  from syndata_jax.privacy.discrete_event import DiscreteGaussianDpEvent
+
   sensitivity = 2 if neighbours == "replace_one" else 1
-  gaussian, laplace, sampled, concentrated = [], [], [], []
+  gaussian, laplace, sampled, discrete = [], [], [], []
+  lines: list[tuple[float, float]] = []
   for event, count in items:
     match event:
       case dp_accounting.GaussianDpEvent(noise_multiplier=noise):
         gaussian.append((noise, count))
       case dp_accounting.LaplaceDpEvent(noise_multiplier=noise):
         laplace.append((noise, count))
+      case DiscreteGaussianDpEvent(
+        standard_deviation=deviation, coordinates=coordinates
+      ):
+        # A replaced example moves twice as many bins, each by one.
+        discrete.append((deviation, sensitivity * coordinates * count))
       case dp_accounting.PoissonSampledDpEvent(
         sampling_probability=rate, event=inner
       ):
         sampled.append((rate, inner.noise_multiplier, count))
       case dp_accounting.ZCDpEvent(rho=rho, xi=xi):
-        concentrated.append((count * rho, count * xi))
+        lines.append((count * rho, count * xi))
       case _:  # not private
         return math.inf
   if len(items) == 1 and sampled:
     return accounting.epsilon(*sampled[0], delta, neighbours)
-  noises = [noise for *_, noise, _ in (*gaussian, *laplace, *sampled)]
+  mechanisms = (*gaussian, *laplace, *sampled, *discrete)
+  noises = [noise for *_, noise, _ in mechanisms]
   if not all(noises):
     return math.inf
   mu = math.hypot(*(math.sqrt(count) / noise for noise, count in gaussian))
-  if not laplace and not sampled and not concentrated:
+  if not laplace and not sampled and not discrete and not lines:
     return gaussian_epsilon(sensitivity * mu, delta)
 
   # Laplace mechanisms need no delta.
-  lines = bool(gaussian or concentrated)
-  share = delta / max(1, len(sampled) + lines)
+  has_lines = bool(gaussian or lines)
+  share = delta / max(1, len(sampled) + has_lines + bool(discrete))
   bound = math.fsum(
     [
-      _unsampled_epsilon(sensitivity, mu, concentrated, share),
+      _unsampled_epsilon(sensitivity, mu, lines, share),
+      _concentrated(discrete, share),
       *(sensitivity * count / noise for noise, count in laplace),
       *(accounting.epsilon(*step, share, neighbours) for step in sampled),
     ]
   )
-  if concentrated:  # of which there is no loss distribution
+  if lines:  # of which there is no loss distribution
     return bound
   merged = {
     event: count
@@ -110,23 +120,37 @@ def _composed_epsilon(
   return refined_epsilon(bound, merged, delta, neighbours)
 
 
+def _concentrated(discrete: list[tuple[float, int]], delta: float) -> float:
+  """Epsilon of discrete Gaussians by their zCDP, that of Gaussians.
+
+  Canonne, Kamath and Steinke, arXiv 2004.00010, theorem 4; Bun and Steinke,
+  arXiv 1605.02635, proposition 1.3.
+
+  Args:
+    discrete: sigma, and how many bins are moved by one.
+    delta: above 0.
+  """
+  rho = math.fsum(count / (2 * sigma * sigma) for sigma, count in discrete)
+  return rho + 2 * math.sqrt(rho * -math.log(delta))
+
+
 def _unsampled_epsilon(
   sensitivity: int,
   mu: float,
-  concentrated: list[tuple[float, float]],
+  lines: list[tuple[float, float]],
   delta: float,
 ) -> float:
-  """Of all Gaussian mechanisms (mu) and (rho, xi) of concentrated ones.
+  """Of all Gaussian mechanisms (mu) and (rho, xi) of others.
 
   Args:
     sensitivity: of the relation, over that of adding or removing one.
     mu: of the Gaussian mechanisms together.
-    concentrated: rho and xi of each.
+    lines: rho and xi of each.
     delta: of all.
   """
-  if not concentrated:
+  if not lines:
     return gaussian_epsilon(sensitivity * mu, delta)
-  rhos, xis = zip(*concentrated, strict=True)
+  rhos, xis = zip(*lines, strict=True)
   # Of groups of two by Bun and Steinke, proposition 27: 4 rho and 3 xi.
   square = sensitivity**2
   return concentrated_epsilon(

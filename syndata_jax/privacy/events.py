@@ -27,6 +27,7 @@ _SUPPORTED = (
   "ComposedDpEvent",
   "ZCDpEvent",
   "NonPrivateDpEvent",
+  "DiscreteGaussianDpEvent",
 )
 
 
@@ -34,9 +35,9 @@ def primitives(event: DpEvent, count: int = 1) -> dict[DpEvent, int]:
   """Takes an event apart.
 
   Args:
-    event: of `GaussianDpEvent`, `LaplaceDpEvent`, `ZCDpEvent` (whose rho and xi
-      need to hold at whole orders alone), `PoissonSampledDpEvent` of a
-      Gaussian, `NonPrivateDpEvent`, and compositions of these.
+    event: of `GaussianDpEvent`, `LaplaceDpEvent`, `PoissonSampledDpEvent` of a
+      Gaussian, `DiscreteGaussianDpEvent`, `ZCDpEvent` (which needs to hold at
+      whole orders alone), `NonPrivateDpEvent`, and compositions of these.
     count: repetitions of the event, at least 1.
 
   Returns:
@@ -47,6 +48,8 @@ def primitives(event: DpEvent, count: int = 1) -> dict[DpEvent, int]:
     UserError: another event, or a number in it that has no meaning.
   """
   import dp_accounting
+
+  from syndata_jax.privacy.discrete_event import DiscreteGaussianDpEvent
 
   validate.check_count("count", count)
   match event:
@@ -68,6 +71,9 @@ def primitives(event: DpEvent, count: int = 1) -> dict[DpEvent, int]:
       validate.check_noise(event.event.noise_multiplier)
     case dp_accounting.GaussianDpEvent() | dp_accounting.LaplaceDpEvent():
       validate.check_noise(event.noise_multiplier)
+    case DiscreteGaussianDpEvent():
+      validate.check_noise(event.standard_deviation)
+      validate.check_count("coordinates", event.coordinates)
     case dp_accounting.ZCDpEvent():
       validate.check_positive("rho", event.rho)
       validate.check_not_negative("xi", event.xi)
@@ -90,7 +96,8 @@ def as_dict(event: DpEvent) -> dict[str, Any]:
     elif field.name == "events":
       value = [as_dict(part) for part in value]
     else:  # a number, perhaps NumPy's
-      value = int(value) if field.name == "count" else float(value)
+      is_whole = field.name in ("count", "coordinates")
+      value = int(value) if is_whole else float(value)
     fields[field.name] = value
   return fields
 
@@ -104,6 +111,8 @@ def from_dict(fields: Mapping[str, Any]) -> DpEvent:
   """
   import dp_accounting
 
+  from syndata_jax.privacy.discrete_event import DiscreteGaussianDpEvent
+
   values = dict(fields)
   kind = values.pop("type")
   if kind not in _SUPPORTED:
@@ -112,6 +121,8 @@ def from_dict(fields: Mapping[str, Any]) -> DpEvent:
     values["event"] = from_dict(values["event"])
   if "events" in values:
     values["events"] = [from_dict(part) for part in values["events"]]
+  if kind == DiscreteGaussianDpEvent.__name__:
+    return DiscreteGaussianDpEvent(**values)
   return getattr(dp_accounting, kind)(**values)
 
 
