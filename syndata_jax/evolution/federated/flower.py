@@ -68,6 +68,7 @@ def client_app(home: Callable[[Context], Home]) -> ClientApp:
 
 def server_app(
   main: Callable[[FlowerTransport, Context], None],
+  expected: int,
   seconds: float = 600.0,
   patience: float = 600.0,
 ) -> ServerApp:
@@ -75,8 +76,9 @@ def server_app(
 
   Args:
     main: calls `evolve_federated` with `SecureVoters(transport)`.
+    expected: clients to wait for at the start of a round.
     seconds: for the answers to one question.
-    patience: seconds to wait for enough clients at the start of a round.
+    patience: seconds to wait for them; then the round begins without.
   """
   _require_flower()
   from flwr.serverapp import ServerApp
@@ -85,7 +87,7 @@ def server_app(
 
   @app.main()
   def run(grid: Grid, context: Context) -> None:
-    main(FlowerTransport(grid, seconds, patience), context)
+    main(FlowerTransport(grid, expected, seconds, patience), context)
 
   return app
 
@@ -95,22 +97,22 @@ class FlowerTransport:
 
   Attributes:
     grid: of the run.
-    seconds: for the answers to one question.
-    patience: seconds to wait for `expected` clients.
     expected: clients to wait for at the start of a round.
+    seconds: for the answers to one question.
+    patience: seconds to wait for clients.
     refusals: the last reason of each client that refused.
   """
 
   def __init__(
-    self, grid: Grid, seconds: float, patience: float, expected: int = 2
+    self, grid: Grid, expected: int, seconds: float, patience: float
   ) -> None:
     """Over a grid.
 
     Args:
       grid: of the run.
+      expected: clients to wait for at the start of a round.
       seconds: for the answers to one question.
       patience: seconds to wait for clients.
-      expected: how many of them to wait for.
     """
     self.grid = grid
     self.seconds = seconds
