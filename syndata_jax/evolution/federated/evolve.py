@@ -38,7 +38,7 @@ from syndata_jax.evolution.population import (
 from syndata_jax.evolution.signal import Signal, signal
 from syndata_jax.evolution.state import State
 from syndata_jax.evolution.tools import Tools, advancing, prepared
-from syndata_jax.privacy import Ledger, Release
+from syndata_jax.privacy import Ledger
 
 # The server has none.
 _NO_RECORDS = Records(
@@ -126,7 +126,8 @@ def evolve_federated(
   As `evolve`, whose records are here; what differs:
 
   - The example of the ledger is a client with all its records.
-  - Noise is Skellam's; `options.noise` must be `discrete`.
+  - Noise is Skellam's; `options.noise` must be `discrete`, and with it the
+    budget a schedule, not `adaptive`.
   - The noise is drawn by the clients, never again: a sum that was about to be
     released when the server died is counted as released, and its iteration is
     left out on resuming. `key` decides samples alone.
@@ -156,7 +157,8 @@ def evolve_federated(
   tools = Tools(prepared(api, embed, options), embed, options, _NO_RECORDS, key)
   sizes = options.class_sizes(num_classes)
   plan = _plan(options, federation, ledger)
-  run = _Run(tools, sizes, federation, plan, voters, folder)
+  advances = advancing(tools, sizes)
+  run = _Run(tools, sizes, federation, plan, voters, folder, advances)
   now = run.load(State(ledger, sizes), num_classes)
   return _iterate(now, run, on_iteration)
 
@@ -170,6 +172,7 @@ class _Run(NamedTuple):
   plan: budget.Plan
   voters: Voters
   folder: pathlib.Path | None
+  advances: Callable[..., Population]
 
   def circumstances(self, num_classes: int) -> dict[str, Any]:
     """What a stored run must have in common with this one."""
@@ -301,7 +304,7 @@ def _follow(run: _Run, now: State) -> Population:
     return now.population
   step = len(now.noisy) - 1
   mechanism = run.federation.mechanism(len(now.noisy[-1]), now.noises[-1])
-  return advancing(run.tools, run.sizes)(
+  return run.advances(
     now.population,
     now.noisy[-1],
     key_of(run.tools.key, step),
@@ -369,7 +372,7 @@ def _result(
   population: Population,
   history: tuple[Iteration, ...],
 ) -> Evolved:
-  """What is handed out; an adaptive budget counts what it did not need.
+  """What is handed out.
 
   Args:
     now: the last state.
@@ -377,20 +380,11 @@ def _result(
     population: the last one.
     history: of the iterations.
   """
-  ledger, plan = now.ledger, run.plan
-  signals = [entry.signal for entry in history]
-  if plan.reserved(signals) is not None:
-    ledger = ledger.add(
-      dataclasses.replace(
-        _whole(run.federation, plan.rest(signals), len(population.labels)),
-        kind="unspent rest",
-      )
-    )
   fold = len(population.labels) // sum(run.sizes)
   chosen = taken(population, released_rows(run.sizes, fold))
   rendered = jax.tree.map(np.asarray, run.tools.api.render(chosen.samples))
   return Evolved(
-    population, rendered, np.asarray(chosen.labels), ledger, history
+    population, rendered, np.asarray(chosen.labels), now.ledger, history
   )
 
 
@@ -407,36 +401,25 @@ def _plan(
   Raises:
     UserError: it does not.
   """
-  size = options.num_samples * max(options.fold, 1 + options.initial_variations)
+  # Candidates of the first histogram, and of those that follow.
+  sizes = [
+    options.num_samples * fold
+    for fold in (1 + options.initial_variations, options.fold)
+  ]
   shares = budget.weights(options.budget, options.num_iterations)
-  adaptive = options.budget == "adaptive"
   if options.is_noiseless:
     total = math.inf
   elif options.noise_multiplier:
     total = options.num_iterations / options.noise_multiplier**2
   else:
-    fields = dataclasses.asdict(federation.mechanism(size, 0.0))
-    del fields["noise_multiplier"]
-    noise = least_noise(
-      options.epsilon, ledger.delta, ledger.neighbours, **fields
-    )
-    total = 1 / noise**2
-  spent = ledger
-  for share in (1.0,) if adaptive or math.isinf(total) else shares:
-    spent = spent.add(_whole(federation, share * total, size))
-  return budget.Plan(total, shares, adaptive)
-
-
-def _whole(federation: Federation, total: float, size: int) -> Release:
-  """One sum for all of a budget, 1 / noise_multiplier^2.
-
-  Args:
-    federation: settings of the vote.
-    total: may be infinite.
-    size: M.
-  """
-  noise = 0.0 if math.isinf(total) else 1 / math.sqrt(total)
-  return federation.mechanism(size, noise).release()
+    mechanisms = [federation.mechanism(size, 0.0) for size in sizes]
+    total = 1 / least_noise(options.epsilon, ledger, mechanisms) ** 2
+  for size in sizes:
+    spent = ledger
+    for share in shares:
+      noise = 0.0 if math.isinf(total) else 1 / math.sqrt(share * total)
+      spent = spent.add(federation.mechanism(size, noise).release())
+  return budget.Plan(total, shares)
 
 
 def _check(options: EvolutionOptions, ledger: Ledger, num_classes: int) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from syndata_jax import validate
@@ -224,11 +225,10 @@ def fine_scale(clip_norm: float, num_candidates: int) -> int:
 
 def least_noise(
   epsilon: float,
-  delta: float,
-  neighbours: str = "add_or_remove_one",
-  **fields: Any,
+  ledger: Ledger,
+  mechanisms: Sequence[DistributedSkellam],
 ) -> float:
-  """The least noise multiplier of one sum that is (epsilon, delta)-DP.
+  """The least noise multiplier of one sum that has at most this epsilon.
 
   Several sums whose 1 / noise_multiplier^2 add up to that of this one are
   together at least as private: what a sum costs beyond a Gaussian one grows
@@ -236,15 +236,27 @@ def least_noise(
 
   Args:
     epsilon: in nats, above 0.
-    delta: between 0 and 1.
-    neighbours: `add_or_remove_one` client or `replace_one`.
-    **fields: those of `DistributedSkellam` but `noise_multiplier`.
+    ledger: for its delta and its relation.
+    mechanisms: of which the sum is any one; their noise does not matter.
   """
+  import dp_accounting
+
   validate.positive(epsilon=epsilon)
 
   def reached(noise: float) -> float:
-    mechanism = DistributedSkellam(noise_multiplier=noise, **fields)
-    return Ledger(delta, releases=(mechanism.release(),)).epsilon(neighbours)
+    noisy = [
+      dataclasses.replace(mechanism, noise_multiplier=noise)
+      for mechanism in mechanisms
+    ]
+    events = [mechanism.event for mechanism in noisy]
+    # One line above all of theirs.
+    event = dp_accounting.ZCDpEvent(
+      max(event.rho for event in events), max(event.xi for event in events)
+    )
+    release = dataclasses.replace(noisy[0].release(), event=event)
+    return dataclasses.replace(
+      ledger, budget=None, releases=(release,)
+    ).epsilon()
 
   low = high = 1.0
   while reached(high) > epsilon:

@@ -2,13 +2,13 @@
 
 import dataclasses
 import json
-import math
 
 import jax
 import numpy as np
 import pytest
 from federated_small import Faulty
 
+from syndata_jax import keys
 from syndata_jax.errors import UserError
 from syndata_jax.evolution.api import Api
 from syndata_jax.evolution.embedding import Embedding
@@ -39,6 +39,18 @@ class Dots(Api):
     return jax.numpy.clip(samples + step, 0, 1)
 
 
+class HostDots(Api):
+  """The same on the host, where there is nothing to compile."""
+
+  def random(self, key, labels):
+    return keys.host(key).random((len(labels), 2), np.float32)
+
+  def variation(self, key, samples, labels, degree):
+    noise = keys.host(key).normal(size=samples.shape)
+    moved = np.clip(samples + 0.3 * degree * noise, 0, 1)
+    return moved.astype(np.float32)
+
+
 OPTIONS = EvolutionOptions(
   num_iterations=3,
   num_samples=16,
@@ -46,7 +58,6 @@ OPTIONS = EvolutionOptions(
   noise="discrete",
   variations=1,
   keep_selected=True,
-  selection="rank",
   degree_last=0.3,
 )
 FEDERATION = Federation(max_clients=4, min_honest=2, max_untrusted=1)
@@ -73,7 +84,7 @@ def _evolve(voters, ledger=None, options=OPTIONS, **rest):
   return evolve_federated(
     voters,
     POINTS,
-    Dots(),
+    HostDots(),
     Ledger(1e-5) if ledger is None else ledger,
     jax.random.key(0),
     options,
@@ -101,8 +112,10 @@ def _simulated(num_clients=400):
 
 def test_samples_move_to_the_records_of_clients():
   seen = []
+  options = dataclasses.replace(OPTIONS, noise_multiplier=0.05)
   evolved = _evolve(
     SecureVoters(_clients()),
+    options=options,
     on_iteration=lambda iteration, _: seen.append(iteration.number),
   )
   assert seen == [1, 2, 3]
@@ -218,17 +231,18 @@ def test_a_liar_costs_neither_the_run_nor_the_guarantee():
   evolved = _evolve(SecureVoters(transport))
   assert len(evolved.history) == 3
   # Three honest ones are left, and the noise of two was accounted.
-  honest = _evolve(_Plain())
-  assert evolved.ledger == honest.ledger
+  honest = _evolve(_Plain()).ledger.epsilon()
+  assert evolved.ledger.epsilon() == pytest.approx(honest, rel=1e-3)
+  assert {len(own.releases) for own in transport.ledgers.values()} == {3}
 
 
 def test_a_sum_of_nonsense_changes_nothing_but_the_budget():
   lost = _evolve(_Plain("nonsense", "nonsense", "nonsense"))
   assert len(lost.ledger.releases) == 3
-  start = Dots().random(
-    jax.random.key(0), np.zeros(16, np.int32)
-  )  # shapes alone
-  assert lost.rendered.shape == start.shape
+  start = HostDots().random(
+    keys.stream(jax.random.key(0), "evolution.random"), np.zeros(16)
+  )
+  np.testing.assert_array_equal(lost.rendered, start)
   assert not any(entry.signal.mass for entry in lost.history)
 
 
@@ -248,9 +262,7 @@ def test_many_clients_in_one_process():
   federation = dataclasses.replace(
     FEDERATION, max_clients=400, min_honest=300, max_untrusted=50
   )
-  options = dataclasses.replace(
-    OPTIONS, noise_multiplier=0.0, epsilon=4.0, budget="adaptive"
-  )
+  options = dataclasses.replace(OPTIONS, noise_multiplier=0.0, epsilon=4.0)
   evolved = evolve_federated(
     _simulated(),
     POINTS,
@@ -295,6 +307,5 @@ def test_nothing_clean_is_in_the_files(tmp_path):
     head = json.loads(stored["head"].tobytes())
     histograms = [stored[name] for name in stored if name.startswith("noisy")]
   assert len(histograms) == len(head["noises"]) == 3
-  # A clean sum of three iterations has no negative entry and little spread.
-  assert np.stack(histograms).min() < -1
-  assert math.isfinite(np.stack(histograms).max())
+  # A clean sum of votes has no negative entry.
+  assert all(noisy.min() < -1 for noisy in histograms)
