@@ -31,8 +31,8 @@ max_untrusted` are left is void, and nothing of it is released.
   noise alone, with an epsilon more than sqrt(min_honest) times as large.
   Flower's TLS and the authentication of its nodes stand against it.
 
-**How it is started**, with Flower's commands (`pip install
-'syndata_jax[federated]'`). A folder with three files:
+**How it is started**, with the commands of Flower 1.42 (`pip install
+'syndata_jax[federated]'`). A folder with three files, the same everywhere:
 
     # pyproject.toml
     [project]
@@ -43,31 +43,41 @@ max_untrusted` are left is void, and nothing of it is released.
     [tool.flwr.app.components]
     serverapp = "server:app"
     clientapp = "clients:app"
+    [tool.flwr.app.config]
+    out = ""
 
     # clients.py
     def home(context):
       folder = pathlib.Path(context.node_config["folder"])
-      def records():
+      def read():
         with np.load(folder / "records.npz") as data:
-          return embed(data["images"]), data["labels"]
-      return Home(
-        Participant(records, Policy(num_classes=10, dimension=784)),
-        folder / "ledger.json",
-        Ledger(delta=1e-5, budget=2.0),
-      )
+          return np.asarray(PIXELS.embed(data["images"])), data["labels"]
+      policy = Policy(num_classes=10, dimension=784, max_norm=28.0)
+      budget = Ledger(delta=1e-5, budget=2.5)
+      return Home(Participant(read, policy), folder / "ledger.json", budget)
     app = client_app(home)
 
     # server.py
     def main(transport, context):
-      evolve_federated(SecureVoters(transport), ...)
-    app = server_app(main)
+      evolved = evolve_federated(
+        SecureVoters(transport), PIXELS, api, Ledger(1e-5, budget=2.0), key,
+        EvolutionOptions(epsilon=2.0, noise="discrete", delta=1e-5),
+        Federation(max_clients=100, min_honest=80, max_untrusted=5),
+        num_classes=10, folder=pathlib.Path(context.run_config["out"]))
+    app = server_app(main, expected=100)
 
-On the server's machine and on each client's:
+A client's budget is somewhat above the server's: a vote that has left it is
+paid for at home, though its round may turn out to be void. On the server:
 
-    flower-superlink --insecure
-    flower-supernode --insecure --superlink=SERVER:8000 \
+    flower-superlink --ssl-ca-certfile=CA --ssl-certfile=CERT --ssl-keyfile=KEY
+    flwr run FOLDER there --run-config='out="/runs/one"' --stream
+
+with `[superlink.there]` and `address = "SERVER:8000"` in `~/.flwr/config.toml`;
+and at each client:
+
+    flower-supernode --superlink=SERVER:8000 --root-certificates=CA \
         --node-config='folder="/data/mine"'
-    flwr run FOLDER local --stream
 
-`--insecure` is for one machine; elsewhere give the certificates.
+On one machine `--insecure` stands for the certificates (`insecure = true` in
+the file), and each SuperNode has a `--port` of its own.
 """
