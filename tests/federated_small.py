@@ -32,11 +32,11 @@ def ballot(seed=0, **fields):
   return Ballot(rows.astype(np.float32), SIZES, **fields)
 
 
-def records(seed, count=9):
+def records(seed, count=10):
   """Embeddings f32[P,D] and labels i32[P]."""
   generator = np.random.default_rng([seed, 7])
   rows = generator.normal(size=(count, DIMENSION)).astype(np.float32)
-  return rows, generator.integers(0, CLASSES, count).astype(np.int32)
+  return rows, generator.permutation(count).astype(np.int32) % CLASSES
 
 
 def participants(count=4, **policy):
