@@ -1,6 +1,7 @@
 """A few clients with a few records, for tests of the federated vote."""
 
 import numpy as np
+import pytest
 
 from syndata_jax.errors import UserError
 from syndata_jax.evolution.federated.mechanism import DistributedSkellam
@@ -8,6 +9,8 @@ from syndata_jax.evolution.federated.participant import Participant
 from syndata_jax.evolution.federated.policy import Ballot, Policy
 from syndata_jax.evolution.federated.voters import LocalTransport
 from syndata_jax.privacy import Ledger
+
+pytest.importorskip("flwr")
 
 DIMENSION, CLASSES = 3, 2
 SIZES = (5, 7)

@@ -298,7 +298,7 @@ def main(transport, context):
   path.with_suffix(".new").write_text(json.dumps(fields))
   path.with_suffix(".new").rename(path)
 
-app = server_app(main, expected=4, seconds=120.0, patience=120.0)
+app = server_app(main, expected=4, seconds=300.0, patience=300.0)
 """
 )
 
@@ -363,7 +363,7 @@ def test_clients_in_processes_of_their_own(tmp_path):
     start(
       "flwr", "run", str(project), "here", f'--run-config=result="{result}"'
     )
-    _wait_for(result.exists, 400, tmp_path)
+    _wait_for(result.exists, 1500, tmp_path)
   finally:
     for process in reversed(processes):
       process.terminate()
