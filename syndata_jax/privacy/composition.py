@@ -61,14 +61,21 @@ def _composed_epsilon(
 ) -> float:
   import dp_accounting
 
+  from syndata_jax.privacy.discrete_event import DiscreteGaussianDpEvent
+
   sensitivity = 2 if neighbours == "replace_one" else 1
-  gaussian, laplace, sampled = [], [], []
+  gaussian, laplace, sampled, discrete = [], [], [], []
   for event, count in items:
     match event:
       case dp_accounting.GaussianDpEvent(noise_multiplier=noise):
         gaussian.append((noise, count))
       case dp_accounting.LaplaceDpEvent(noise_multiplier=noise):
         laplace.append((noise, count))
+      case DiscreteGaussianDpEvent(
+        standard_deviation=deviation, coordinates=coordinates
+      ):
+        # A replaced example moves twice as many bins, each by one.
+        discrete.append((deviation, sensitivity * coordinates * count))
       case dp_accounting.PoissonSampledDpEvent(
         sampling_probability=rate, event=inner
       ):
@@ -77,18 +84,20 @@ def _composed_epsilon(
         return math.inf
   if len(items) == 1 and sampled:
     return accounting.epsilon(*sampled[0], delta, neighbours)
-  noises = [noise for *_, noise, _ in (*gaussian, *laplace, *sampled)]
+  mechanisms = (*gaussian, *laplace, *sampled, *discrete)
+  noises = [noise for *_, noise, _ in mechanisms]
   if not all(noises):
     return math.inf
   mu = math.hypot(*(math.sqrt(count) / noise for noise, count in gaussian))
-  if not laplace and not sampled:
+  if not laplace and not sampled and not discrete:
     return gaussian_epsilon(sensitivity * mu, delta)
 
   # Laplace mechanisms need no delta.
-  share = delta / max(1, len(sampled) + bool(gaussian))
+  share = delta / max(1, len(sampled) + bool(gaussian) + bool(discrete))
   bound = math.fsum(
     [
       gaussian_epsilon(sensitivity * mu, share),
+      _concentrated(discrete, share),
       *(sensitivity * count / noise for noise, count in laplace),
       *(accounting.epsilon(*step, share, neighbours) for step in sampled),
     ]
@@ -101,3 +110,17 @@ def _composed_epsilon(
   if gaussian:  # several are one
     merged[dp_accounting.GaussianDpEvent(1 / mu)] = 1
   return refined_epsilon(bound, merged, delta, neighbours)
+
+
+def _concentrated(discrete: list[tuple[float, int]], delta: float) -> float:
+  """Epsilon of discrete Gaussians by their zCDP, that of Gaussians.
+
+  Canonne, Kamath and Steinke, arXiv 2004.00010, theorem 4; Bun and Steinke,
+  arXiv 1605.02635, proposition 1.3.
+
+  Args:
+    discrete: sigma, and how many bins are moved by one.
+    delta: above 0.
+  """
+  rho = math.fsum(count / (2 * sigma * sigma) for sigma, count in discrete)
+  return rho + 2 * math.sqrt(rho * -math.log(delta))

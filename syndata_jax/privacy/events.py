@@ -26,6 +26,7 @@ _SUPPORTED = (
   "SelfComposedDpEvent",
   "ComposedDpEvent",
   "NonPrivateDpEvent",
+  "DiscreteGaussianDpEvent",
 )
 
 
@@ -34,7 +35,8 @@ def primitives(event: DpEvent, count: int = 1) -> dict[DpEvent, int]:
 
   Args:
     event: of `GaussianDpEvent`, `LaplaceDpEvent`, `PoissonSampledDpEvent` of a
-      Gaussian, `NonPrivateDpEvent`, and compositions of these.
+      Gaussian, `DiscreteGaussianDpEvent`, `NonPrivateDpEvent`, and
+      compositions of these.
     count: repetitions of the event, at least 1.
 
   Returns:
@@ -45,6 +47,8 @@ def primitives(event: DpEvent, count: int = 1) -> dict[DpEvent, int]:
     UserError: another event, or a number in it that has no meaning.
   """
   import dp_accounting
+
+  from syndata_jax.privacy.discrete_event import DiscreteGaussianDpEvent
 
   validate.check_count("count", count)
   match event:
@@ -66,6 +70,9 @@ def primitives(event: DpEvent, count: int = 1) -> dict[DpEvent, int]:
       validate.check_noise(event.event.noise_multiplier)
     case dp_accounting.GaussianDpEvent() | dp_accounting.LaplaceDpEvent():
       validate.check_noise(event.noise_multiplier)
+    case DiscreteGaussianDpEvent():
+      validate.check_noise(event.standard_deviation)
+      validate.check_count("coordinates", event.coordinates)
     case dp_accounting.NonPrivateDpEvent():
       pass
     case _:
@@ -85,7 +92,8 @@ def as_dict(event: DpEvent) -> dict[str, Any]:
     elif field.name == "events":
       value = [as_dict(part) for part in value]
     else:  # a number, perhaps NumPy's
-      value = int(value) if field.name == "count" else float(value)
+      is_whole = field.name in ("count", "coordinates")
+      value = int(value) if is_whole else float(value)
     fields[field.name] = value
   return fields
 
@@ -99,6 +107,8 @@ def from_dict(fields: Mapping[str, Any]) -> DpEvent:
   """
   import dp_accounting
 
+  from syndata_jax.privacy.discrete_event import DiscreteGaussianDpEvent
+
   values = dict(fields)
   kind = values.pop("type")
   if kind not in _SUPPORTED:
@@ -107,6 +117,8 @@ def from_dict(fields: Mapping[str, Any]) -> DpEvent:
     values["event"] = from_dict(values["event"])
   if "events" in values:
     values["events"] = [from_dict(part) for part in values["events"]]
+  if kind == DiscreteGaussianDpEvent.__name__:
+    return DiscreteGaussianDpEvent(**values)
   return getattr(dp_accounting, kind)(**values)
 
 

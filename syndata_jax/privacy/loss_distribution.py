@@ -79,6 +79,17 @@ def _single(event: DpEvent, neighbours: str, width: float) -> Any:
   import dp_accounting
   from dp_accounting.pld import privacy_loss_distribution
 
+  from syndata_jax.privacy.discrete_event import DiscreteGaussianDpEvent
+
+  if isinstance(event, DiscreteGaussianDpEvent):
+    bins = privacy_loss_distribution.from_discrete_gaussian_mechanism(
+      event.standard_deviation,
+      value_discretization_interval=width,
+      use_connect_dots=True,
+    )
+    # A replaced example moves twice as many bins.
+    doubled = 2 if neighbours == "replace_one" else 1
+    return bins.self_compose(doubled * event.coordinates)
   if isinstance(event, dp_accounting.LaplaceDpEvent):
     # Twice the sensitivity is half the noise.
     halves = 2 if neighbours == "replace_one" else 1
