@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 
 if TYPE_CHECKING:
   from syndata_jax.evolution.tables.schema import Schema
 
-Array = jax.Array | np.ndarray
+# Of JAX where rows evolve, of NumPy where they are read and written.
+Array = Any
 
 
 class Rows(NamedTuple):
