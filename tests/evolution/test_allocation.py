@@ -127,9 +127,7 @@ def test_reassigned_counts_in_every_class():
   source = draw.integers(0, 3, 40).astype(np.int32)
   shares = np.array([0.6, 0.3, 0.1], np.float32)
   present = np.ones((40, 3), bool)
-  target = np.asarray(
-    allocation.reassigned(source, labels, shares, present)
-  )
+  target = np.asarray(allocation.reassigned(source, labels, shares, present))
   for label in (0, 1, 3):
     rows = labels == label
     count = np.bincount(target[rows], minlength=3)
@@ -140,9 +138,7 @@ def test_reassigned_counts_in_every_class():
     assert changed == np.maximum(count - had, 0).sum()
   # A generator without a sample of the class is given none of it.
   present[labels == 1, 0] = False
-  target = np.asarray(
-    allocation.reassigned(source, labels, shares, present)
-  )
+  target = np.asarray(allocation.reassigned(source, labels, shares, present))
   np.testing.assert_array_equal(
     np.bincount(target[labels == 1], minlength=3), _expected([0, 0.75, 0.25], 7)
   )

@@ -144,7 +144,9 @@ def test_no_signals_overspend(epsilon, iterations, answers):
     signals.append(answers[len(signals)]._replace(stddev=noise))
   assert 1 <= len(signals) <= iterations
   spent = sum(1 / fractions.Fraction(s.stddev) ** 2 for s in signals)
-  assert spent <= fractions.Fraction(plan.total) * (1 + fractions.Fraction(1e-12))
+  assert spent <= fractions.Fraction(plan.total) * (
+    1 + fractions.Fraction(1e-12)
+  )
   # With what is set aside, the statement counts the whole plan.
   reserved = plan.reserved(signals)
   if reserved is not None:

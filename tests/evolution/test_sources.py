@@ -66,8 +66,10 @@ class Words(Api):
   def variation(self, key, samples, labels, degree):
     longer = [f"{sample}+" for sample in samples]
     assert all(sample.startswith(self.word) for sample in samples)
-    assert all(sample[len(self.word)] == str(label)
-               for sample, label in zip(samples, labels, strict=True))
+    assert all(
+      sample[len(self.word)] == str(label)
+      for sample, label in zip(samples, labels, strict=True)
+    )
     return np.array(longer)
 
 
@@ -95,7 +97,10 @@ def test_each_varies_its_own(jitted):
   samples.parts[1]  # rows of a part are valid even where they do not count
   vary = jax.jit(api.variation) if jitted else api.variation
   varied = vary(jax.random.key(2), samples, labels, 0.5)
-  before, after = np.asarray(api.render(samples)), np.asarray(api.render(varied))
+  before, after = (
+    np.asarray(api.render(samples)),
+    np.asarray(api.render(varied)),
+  )
   moved = after - before
   right = np.asarray(samples.source) == 1
   assert (moved[right, :2] > 0).all() and (moved[~right, :2] < 0).all()
@@ -125,7 +130,9 @@ def _inherit(api, weights):
   return population, parents, heirs
 
 
-@pytest.mark.parametrize("apis", [(Discs(), Points()), (Words("a"), Words("b"))])
+@pytest.mark.parametrize(
+  "apis", [(Discs(), Points()), (Words("a"), Words("b"))]
+)
 def test_shares_follow_the_votes(apis):
   api = Several(apis, floor=0.05)
   weights = np.where(np.arange(24) % 2, 3.0, 1.0).astype(np.float32)
@@ -191,9 +198,7 @@ def test_a_class_smaller_than_the_generators():
   api = Several([Discs(), Points(), Discs()])
   samples = api.random(jax.random.key(0), np.zeros(2, np.int32))
   assert api.render(samples).shape == (2, 3)
-  heirs = api.inherit(
-    jax.random.key(1), samples, jnp.ones(2), samples
-  )
+  heirs = api.inherit(jax.random.key(1), samples, jnp.ones(2), samples)
   np.testing.assert_array_equal(heirs.source, [0, 1])
   varied = api.variation(jax.random.key(2), heirs, np.zeros(2, np.int32), 0.1)
   np.testing.assert_array_equal(_sources(api.render(varied)), [0, 1])
