@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
+import numpy as np
 
 from syndata_jax.errors import UserError
 
@@ -119,6 +120,8 @@ class Checked(Api):
     degree: float | jax.Array,
   ) -> Samples:
     """As `Api.variation`."""
+    if not self.traceable:
+      degree = float(degree)
     varied = self._call("variation", key, samples, labels, degree)
     self._require_same("variation", varied, samples)
     return varied
@@ -143,6 +146,8 @@ class Checked(Api):
 
   def _call(self, method: str, *arguments: Any) -> Any:
     function = getattr(self.api, method)
+    if not self.traceable:
+      arguments = jax.tree.map(_on_host, arguments)
     try:
       if self.traceable or not self.seconds:
         return function(*arguments)
@@ -199,6 +204,14 @@ def checked(api: Api, name: str = "", seconds: float = 0.0) -> Checked:
 def num_rows(tree: Any) -> int:
   """B, the leading axis of a pytree of arrays."""
   return int(jax.tree.leaves(tree)[0].shape[0])
+
+
+def _on_host(leaf: Any) -> Any:
+  """NumPy's array of a JAX array; keys stay what they are."""
+  is_array = isinstance(leaf, jax.Array)
+  if is_array and not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    return np.asarray(leaf)
+  return leaf
 
 
 def _within(

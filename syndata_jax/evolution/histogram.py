@@ -2,13 +2,13 @@
 
 import functools
 import math
+from typing import NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
-from typing import NamedTuple, get_args
 
 from syndata_jax import validate
 from syndata_jax.errors import UserError
@@ -58,7 +58,7 @@ def group(
       f"labels {labels.shape}: must be one for each of {len(embeddings)}"
       " records"
     )
-  if len(labels) and not (0 <= labels.min() and labels.max() < num_classes):
+  if len(labels) and not (labels.min() >= 0 and labels.max() < num_classes):
     raise UserError(f"labels: must be in [0, {num_classes - 1}]")
   rows = np.arange(len(labels)) if members is None else np.asarray(members)
   size = tile or tile_size(len(rows), num_classes)
@@ -154,7 +154,7 @@ def noisy_votes(
     sizes: candidates of each class; static.
     stddev: of the noise, in units of a record's vote; a table of `noise_table`
       if discrete, of sqrt(k) times that.
-    k: candidates that a record votes for.
+    k: candidates that a record votes for, fewer in a class that has fewer.
     metric: `l2` or `cosine`.
     weights: as in `votes`; none if discrete.
     discrete: whether the noise is a whole number of votes.
@@ -163,8 +163,8 @@ def noisy_votes(
     f32[S].
 
   Raises:
-    UserError: a k above the candidates of a class that has some, or weights
-      with discrete noise.
+    UserError: a k above the candidates of every class, or weights with discrete
+      noise.
   """
   counts = _counts(records, candidates, sizes, k, metric)
   noise_key = stream(key, "evolution.noise")
@@ -199,25 +199,25 @@ def _counts(
   """
   validate.one_of(get_args(Metric), metric=metric)
   validate.whole(1, k=k)
-  smallest = min((size for size in sizes if size), default=0)
-  if k > smallest:
+  if k > max(sizes):
     raise UserError(
-      f"k={k}: must be at most {smallest}, the candidates of a class"
+      f"k={k}: must be at most {max(sizes)}, the candidates of a class"
     )
   prepared = nearest.prepared(
     jnp.asarray(candidates, jnp.float32), sizes, metric
   )
   embeddings = jnp.asarray(records.embeddings, jnp.float32)
 
-  def vote(
-    carry: None, tile: tuple[jax.Array, jax.Array]
-  ) -> tuple[None, jax.Array]:
-    rows, label = tile
-    chosen = nearest.nearest(embeddings[rows], label, prepared, k, metric)
-    return carry, jnp.where(rows[:, None] >= 0, chosen, sum(sizes))
-
-  tiles = jnp.asarray(records.rows), jnp.asarray(records.classes)
-  _, chosen = lax.scan(vote, None, tiles)
+  chosen = nearest.nearest(
+    embeddings,
+    jnp.asarray(records.rows),
+    jnp.asarray(records.classes),
+    prepared,
+    k,
+    metric,
+  )
+  is_record = jnp.asarray(records.rows)[..., None] >= 0
+  chosen = jnp.where(is_record, chosen, sum(sizes))
   # What votes for nobody lies beyond the last row.
   total = jnp.zeros((k, sum(sizes)), jnp.int32)
   return total.at[jnp.arange(k), chosen].add(1, mode="drop")

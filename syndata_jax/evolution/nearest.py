@@ -7,6 +7,7 @@ of those the first counts.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import jax
@@ -75,7 +76,8 @@ def prepared(
   short = jnp.where(finite[place] & is_real, square, jnp.inf)
   starts = np.cumsum(sizes) - sizes
   return Candidates(
-    rows,
+    # What is not finite is infinitely far from all.
+    jnp.where(finite[:, None], rows, jnp.inf),
     centre,
     tiles,
     short,
@@ -85,35 +87,123 @@ def prepared(
 
 
 def nearest(
-  records: jax.Array,
-  group: jax.Array,
+  embeddings: jax.Array,
+  rows: jax.Array,
+  classes: jax.Array,
   candidates: Candidates,
   k: int,
   metric: Metric,
 ) -> jax.Array:
-  """Rows i32[B,k] of the nearest candidates of one class, the nearest first.
+  """Rows i32[T,B,k] of the nearest candidates of a class, the nearest first.
 
   Equally near ones come in their order. Where there is none, the row is S.
 
   Args:
-    records: f32[B,D], finite.
-    group: i32[], their class.
+    embeddings: of records, f32[N,D], finite.
+    rows: of the records of a tile, i32[T,B].
+    classes: i32[T], theirs.
     candidates: from `prepared`.
-    k: at most the candidates of any class that has some.
+    k: candidates for each record.
     metric: as it was prepared.
   """
-  if metric == "cosine":
-    records = unit(records)
-  groups = _best_groups(
-    2 * (records - candidates.centre),
-    candidates.tiles[group],
-    candidates.short[group],
-    k + _SPARE,
+  reads = lambda tile: (
+    unit(embeddings[tile]) if metric == "cosine" else embeddings[tile]
   )
+  groups = _best_groups(reads, rows, classes, candidates, k + _SPARE)
+
+  def rank(carry: None, tile: tuple[jax.Array, ...]) -> tuple[None, jax.Array]:
+    of_tile, label, numbers = tile
+    return carry, _ranked(reads(of_tile), label, numbers, candidates, k, metric)
+
+  _, ranked = lax.scan(rank, None, (rows, classes, groups))
+  return ranked
+
+
+def _best_groups(
+  reads: Callable[[jax.Array], jax.Array],
+  rows: jax.Array,
+  classes: jax.Array,
+  candidates: Candidates,
+  count: int,
+) -> jax.Array:
+  """The groups that the nearest candidates are in, i32[T,B,count].
+
+  Args:
+    reads: the records f32[B,D] of rows i32[B].
+    rows: i32[T,B].
+    classes: i32[T].
+    candidates: from `prepared`.
+    count: groups for each record. What there is not has a number beyond them.
+  """
+  num_classes, num_tiles, width, _ = candidates.tiles.shape
+  num_groups = width // GROUP
+
+  # Tiles of candidates are the outer loop: they are the larger ones to read.
+  def against(
+    best: tuple[jax.Array, jax.Array], tile: tuple[jax.Array, ...]
+  ) -> tuple[tuple[jax.Array, jax.Array], None]:
+    references, short, first = tile
+
+    def step(
+      carry: None, now: tuple[jax.Array, ...]
+    ) -> tuple[None, tuple[jax.Array, jax.Array]]:
+      of_tile, label, value, number = now
+      label = label if num_classes > 1 else 0
+      doubled = 2 * (reads(of_tile) - candidates.centre)
+      product = jnp.matmul(
+        doubled, references[label].T, precision=lax.Precision.HIGHEST
+      )
+      near = (product - short[label]).reshape(-1, GROUP, num_groups)
+      # Written out, it is one loop over neighbouring numbers.
+      heads = functools.reduce(jnp.maximum, [near[:, i] for i in range(GROUP)])
+      there = jnp.broadcast_to(
+        first + jnp.arange(num_groups, dtype=jnp.int32), heads.shape
+      )
+      values = jnp.concatenate([value, heads], axis=1)
+      numbers = jnp.concatenate([number, there], axis=1)
+      value, order = lax.top_k(values, count)
+      return carry, (value, jnp.take_along_axis(numbers, order, axis=1))
+
+    _, best = lax.scan(step, None, (rows, classes, *best))
+    return best, None
+
+  first = jnp.arange(num_tiles, dtype=jnp.int32) * num_groups
+  shape = (*rows.shape, count)
+  begin = (
+    jnp.full(shape, -jnp.inf),
+    jnp.full(shape, num_tiles * num_groups, jnp.int32),
+  )
+  by_tile = lambda array: jnp.moveaxis(array, 1, 0)
+  (_, numbers), _ = lax.scan(
+    against,
+    begin,
+    (by_tile(candidates.tiles), by_tile(candidates.short), first),
+  )
+  return numbers
+
+
+def _ranked(
+  records: jax.Array,
+  label: jax.Array,
+  groups: jax.Array,
+  candidates: Candidates,
+  k: int,
+  metric: Metric,
+) -> jax.Array:
+  """The nearest within the groups, by differences: rows i32[B,k].
+
+  Args:
+    records: f32[B,D].
+    label: i32[], their class.
+    groups: i32[B,G].
+    candidates: from `prepared`.
+    k: how many.
+    metric: as it was prepared.
+  """
   inside = groups[:, :, None] * GROUP + jnp.arange(GROUP)
   inside = inside.reshape(len(records), -1)
-  size, total = candidates.sizes[group], candidates.rows.shape[0]
-  rows = jnp.where(inside < size, inside + candidates.starts[group], total)
+  size, total = candidates.sizes[label], candidates.rows.shape[0]
+  rows = jnp.where(inside < size, inside + candidates.starts[label], total)
   rivals = candidates.rows.at[rows].get(mode="clip")
   gaps = jnp.square(rivals - records[:, None]).sum(axis=-1)
   if metric == "cosine":
@@ -123,48 +213,6 @@ def nearest(
   gaps = jnp.where(rows < total, gaps, jnp.inf)
   _, rows = lax.sort((gaps, rows), num_keys=2)
   return rows[:, :k]
-
-
-def _best_groups(
-  doubled: jax.Array, tiles: jax.Array, short: jax.Array, count: int
-) -> jax.Array:
-  """The groups that the nearest candidates are in, i32[B,count].
-
-  Args:
-    doubled: twice the records, f32[B,D].
-    tiles: f32[J,R,D].
-    short: f32[J,R].
-    count: groups for each record. What there is not has a number beyond them.
-  """
-  num_tiles, width, _ = tiles.shape
-  num_groups = width // GROUP
-
-  def step(
-    best: tuple[jax.Array, jax.Array], tile: tuple[jax.Array, ...]
-  ) -> tuple[tuple[jax.Array, jax.Array], None]:
-    references, of_each, first = tile
-    product = jnp.matmul(
-      doubled, references.T, precision=lax.Precision.HIGHEST
-    )
-    near = (product - of_each).reshape(-1, GROUP, num_groups)
-    # Written out, it is one loop over neighbouring numbers.
-    heads = functools.reduce(jnp.maximum, [near[:, i] for i in range(GROUP)])
-    values = jnp.concatenate([best[0], heads], axis=1)
-    numbers = jnp.broadcast_to(
-      first + jnp.arange(num_groups, dtype=jnp.int32), heads.shape
-    )
-    numbers = jnp.concatenate([best[1], numbers], axis=1)
-    value, order = lax.top_k(values, count)
-    return (value, jnp.take_along_axis(numbers, order, axis=1)), None
-
-  first = jnp.arange(num_tiles, dtype=jnp.int32) * num_groups
-  shape = (doubled.shape[0], count)
-  begin = (
-    jnp.full(shape, -jnp.inf),
-    jnp.full(shape, num_tiles * num_groups, jnp.int32),
-  )
-  (_, numbers), _ = lax.scan(step, begin, (tiles, short, first))
-  return numbers
 
 
 def _layout(sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

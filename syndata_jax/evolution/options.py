@@ -120,15 +120,21 @@ class EvolutionOptions:
       raise UserError(
         "variations=0: must be at least 1 unless keep_selected is set"
       )
+    if self.noise == "discrete" and self.budget == "adaptive":
+      raise UserError(
+        "noise='discrete': must be 'gaussian' under budget='adaptive', whose"
+        " privacy filter holds for Gaussian noise alone"
+      )
     candidates = 1 + self.initial_variations
-    if self.selection == "rank" and self._fold == 1 == candidates:
+    if self.selection == "rank" and self.fold == 1 == candidates:
       raise UserError(
         "selection='rank': must have more candidates than parents to choose"
         " among; set variations, initial_variations or keep_selected"
       )
 
   @property
-  def _fold(self) -> int:
+  def fold(self) -> int:
+    """Candidates for each parent, after the first selection."""
     return self.variations + self.keep_selected
 
   @property

@@ -117,11 +117,9 @@ def taken(tree: Any, rows: np.ndarray | jax.Array) -> Any:
   """These rows of every array; arrays of strings stay on the host."""
 
   def take(leaf: Any) -> Any:
-    if isinstance(leaf, np.ndarray):
-      return leaf[rows] if isinstance(rows, jax.core.Tracer) else (
-        leaf[np.asarray(rows)]
-      )
-    return leaf[rows]
+    if isinstance(leaf, np.ndarray) and not isinstance(rows, jax.core.Tracer):
+      return leaf[np.asarray(rows)]
+    return jnp.asarray(leaf)[rows]
 
   return jax.tree.map(take, tree)
 

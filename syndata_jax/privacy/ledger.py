@@ -10,7 +10,7 @@ import pathlib
 from typing import TYPE_CHECKING, Any
 
 from syndata_jax import files
-from syndata_jax.errors import UserError
+from syndata_jax.errors import UserError, prefixed
 from syndata_jax.privacy import validate
 from syndata_jax.privacy.composition import composed_epsilon
 from syndata_jax.privacy.release import Release
@@ -131,7 +131,7 @@ class Ledger:
 
   def save(self, path: pathlib.Path) -> None:
     """Writes JSON in one step: the file is the old one or the new one."""
-    files.write_json(path, self._as_dict())
+    files.write_json(path, self.as_dict())
 
   @classmethod
   def load(cls, path: pathlib.Path, expected: Ledger | None = None) -> Ledger:
@@ -148,38 +148,58 @@ class Ledger:
     """
     try:
       fields = json.loads(path.read_text(encoding="utf-8"))
-      version = fields.pop("version", None)
     except OSError as error:
       raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except (AttributeError, TypeError, ValueError) as error:
+    except ValueError as error:
       raise UserError(f"{path}: a damaged ledger ({error})") from error
-    if version != _VERSION:
-      raise UserError(
-        f"{path}: a ledger of version {version}: must be {_VERSION}"
-      )
-    try:
-      releases = tuple(map(Release.from_dict, fields.pop("releases")))
-      ledger = cls(**fields, releases=releases)
-    except UserError as error:
-      raise UserError(f"{path}: a damaged ledger: {error}") from error
-    except (KeyError, TypeError, ValueError) as error:
-      raise UserError(f"{path}: a damaged ledger ({error!r})") from error
-    if expected is not None:
-      ledger._refuse_other(path, expected)
+    with prefixed(str(path)):
+      ledger = cls.from_dict(fields)
+      if expected is not None:
+        ledger.refuse_other(expected)
     return ledger
 
-  def _refuse_other(self, path: pathlib.Path, expected: Ledger) -> None:
+  @classmethod
+  def from_dict(cls, fields: Any) -> Ledger:
+    """The ledger of which `as_dict` was written.
+
+    Raises:
+      UserError: damaged, or of another version.
+    """
+    try:
+      values = dict(fields)
+      version = values.pop("version", None)
+    except (TypeError, ValueError) as error:
+      raise UserError(f"a damaged ledger ({error})") from error
+    if version != _VERSION:
+      raise UserError(f"a ledger of version {version}: must be {_VERSION}")
+    try:
+      releases = tuple(map(Release.from_dict, values.pop("releases")))
+      return cls(**values, releases=releases)
+    except UserError as error:
+      raise UserError(f"a damaged ledger: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+      raise UserError(f"a damaged ledger ({error!r})") from error
+
+  def refuse_other(self, expected: Ledger) -> None:
+    """Refuses a stored ledger with which a run would not have begun.
+
+    Args:
+      expected: as in `load`.
+
+    Raises:
+      UserError: another delta, relation or budget, or other first releases.
+    """
     for name in ("delta", "neighbours", "budget"):
       stored, current = getattr(self, name), getattr(expected, name)
       if stored != current:
         raise UserError(
-          f"{path}: another ledger ({name} is {stored} there and {current} "
-          "here)"
+          f"another ledger ({name} is {stored} there and {current} here)"
         )
     if self.releases[: len(expected.releases)] != expected.releases:
-      raise UserError(f"{path}: another ledger (its first releases differ)")
+      raise UserError("another ledger (its first releases differ)")
 
-  def _as_dict(self) -> dict[str, Any]:
+  def as_dict(self) -> dict[str, Any]:
+    """Ready for JSON."""
     return {
       "version": _VERSION,
       "delta": self.delta,
