@@ -19,15 +19,17 @@ from numpy.typing import ArrayLike
 Denoise = Callable[[jax.Array, jax.Array], jax.Array]
 # The same with labels i32[B].
 DenoiseOfLabel = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+# x, start and slope, each [B,H,W,C]; see `_evaluate`.
+_Carry = tuple[jax.Array, jax.Array, jax.Array]
 
 
 class _Evaluation(NamedTuple):
   """One call of the denoiser and what follows from it; leaves [2N-1]."""
 
-  sigma: np.ndarray  # of the image that is denoised
-  added: np.ndarray  # deviation of fresh noise before it
-  width: np.ndarray  # of the step, below 0
-  corrects: np.ndarray  # whether it is the second one of its step
+  sigma: Any  # of the image that is denoised
+  added: Any  # deviation of fresh noise before it
+  width: Any  # of the step, below 0
+  corrects: Any  # whether it is the second one of its step
 
 
 def sample(denoise: Denoise, noise: jax.Array, sigmas: ArrayLike) -> jax.Array:
@@ -73,11 +75,7 @@ def sample_stochastic(
     As `sample`.
   """
   levels = np.asarray(sigmas, np.float64)
-  begin = levels[:-1]
-  factor = min(churn / len(begin), np.sqrt(2) - 1)
-  churned = (churn_min <= begin) & (begin <= churn_max)
-  raised = np.where(churned, begin * (1 + factor), begin)
-  added = inflation * np.sqrt(raised**2 - begin**2)
+  raised, added = _churned(levels, churn, churn_min, churn_max, inflation)
   evaluations = _evaluations(levels, raised, added)
   return _run(denoise, noise, evaluations, key if added.any() else None)
 
@@ -146,9 +144,77 @@ def image_to_image(
   return sample_stochastic(denoise, fresh, start, rest, part)
 
 
+def redraw(
+  denoise: Denoise,
+  key: jax.Array,
+  images: jax.Array,
+  strength: ArrayLike,
+  sigmas: ArrayLike,
+  churn: float = 0.0,
+) -> jax.Array:
+  """`image_to_image` with a strength that a compiled program is given.
+
+  The steps and their draws are the same, and no others are run.
+
+  Args:
+    denoise: the model.
+    key: of all noise.
+    images: [B,H,W,C] in [-1, 1].
+    strength: scalar in [0, 1], may be traced.
+    sigmas: as in `sample`.
+    churn: as in `image_to_image`.
+
+  Returns:
+    [B,H,W,C], not clipped.
+  """
+  levels = np.asarray(sigmas, np.float64)
+  steps, dtype = len(levels) - 1, images.dtype
+  raised, added = _churned(levels, churn)
+  evaluations = _cast(_evaluations(levels, raised, added), dtype)
+  noised, fresh = jax.random.split(key)
+  begin = jnp.round((1 - jnp.asarray(strength)) * steps).astype(jnp.int32)
+  noise = jax.random.normal(noised, images.shape, dtype)
+  start = images + jnp.asarray(levels, dtype)[begin] * noise
+  evaluate = _evaluate(denoise, start, fresh if added.any() else None)
+  first = 2 * begin
+
+  def step(number: jax.Array, carry: _Carry) -> _Carry:
+    now = jax.tree.map(lambda leaf: leaf[number], evaluations)
+    return evaluate(carry, now, number - first)
+
+  carry = start, start, jnp.zeros_like(start)
+  return lax.fori_loop(first, 2 * steps - 1, step, carry)[0]
+
+
 def first_step(strength: float, steps: int) -> int:
   """Index of the step at which image-to-image begins; `steps` for none."""
   return round((1 - strength) * steps)
+
+
+def _churned(
+  levels: np.ndarray,
+  churn: float,
+  churn_min: float = 0.05,
+  churn_max: float = 50.0,
+  inflation: float = 1.003,
+) -> tuple[np.ndarray, np.ndarray]:
+  """What fresh noise makes of the levels; see `sample_stochastic`.
+
+  Args:
+    levels: [N+1], descending to 0.
+    churn: over all steps.
+    churn_min: the least level that it is added at.
+    churn_max: the largest.
+    inflation: of its deviation.
+
+  Returns:
+    (the levels at which the steps begin, deviation of the noise), [N] each.
+  """
+  begin = levels[:-1]
+  factor = min(churn / len(begin), np.sqrt(2) - 1)
+  churned = (churn_min <= begin) & (begin <= churn_max)
+  raised = np.where(churned, begin * (1 + factor), begin)
+  return raised, inflation * np.sqrt(raised**2 - begin**2)
 
 
 def _evaluations(
@@ -179,33 +245,53 @@ def _run(
 ) -> jax.Array:
   """Goes through the evaluations.
 
-  A step goes from `start` along the slope there to `x`, where the next
-  evaluation is; if that corrects, the step is taken again along the mean of
-  both slopes.
-
   Args:
     denoise: the model.
     noise: where it begins, [B,H,W,C].
     evaluations: see `_evaluations`.
     key: of the fresh noise, None without any.
   """
-  dtype, ones = noise.dtype, jnp.ones(noise.shape[0], noise.dtype)
+  evaluate = _evaluate(denoise, noise, key)
+  cast = _cast(evaluations, noise.dtype)
+  numbers = jnp.arange(len(evaluations.sigma))
+  carry = noise, noise, jnp.zeros_like(noise)
+  (x, _, _), _ = lax.scan(
+    lambda carry, one: (evaluate(carry, *one), None), carry, (cast, numbers)
+  )
+  return x
 
-  def evaluate(carry: tuple, now: tuple[Any, jax.Array]) -> tuple:
+
+def _cast(evaluations: _Evaluation, dtype: jnp.dtype) -> _Evaluation:
+  """Evaluations on the device; leaves [2N-1]."""
+  return jax.tree.map(
+    lambda a: jnp.asarray(a, None if a.dtype == bool else dtype), evaluations
+  )
+
+
+def _evaluate(
+  denoise: Denoise, like: jax.Array, key: jax.Array | None
+) -> Callable[[_Carry, _Evaluation, jax.Array], _Carry]:
+  """How one evaluation moves (x, start, slope), each [B,H,W,C].
+
+  A step goes from `start` along the slope there to `x`, where the next
+  evaluation is; if that corrects, the step is taken again along the mean of
+  both slopes.
+
+  Args:
+    denoise: the model.
+    like: images of the shape and type of these.
+    key: of the fresh noise, None without any.
+  """
+  dtype, ones = like.dtype, jnp.ones(like.shape[0], like.dtype)
+
+  def evaluate(carry: _Carry, one: _Evaluation, number: jax.Array) -> _Carry:
     x, start, slope = carry
-    one, number = now
     if key is not None:
       drawn = jax.random.normal(jax.random.fold_in(key, number), x.shape, dtype)
       x = x + one.added * drawn
     there = (x - denoise(x, one.sigma * ones)) / one.sigma
     start = jnp.where(one.corrects, start, x)
     mean = jnp.where(one.corrects, (slope + there) / 2, there)
-    return (start + one.width * mean, start, there), None
+    return start + one.width * mean, start, there
 
-  cast = jax.tree.map(
-    lambda a: jnp.asarray(a, None if a.dtype == bool else dtype), evaluations
-  )
-  numbers = jnp.arange(len(evaluations.sigma))
-  carry = noise, noise, jnp.zeros_like(noise)
-  (x, _, _), _ = lax.scan(evaluate, carry, (cast, numbers))
-  return x
+  return evaluate

@@ -6,7 +6,6 @@ layers allow it.
 """
 
 import math
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,6 +18,9 @@ import optax
 from syndata_jax.ensemble.engine import Engine
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms.dpsgd import ghost, tape
+from syndata_jax.privacy.clipping import clipped_gradient
+
+__all__ = ["METHODS", "Clipped", "choose", "clipped_gradient", "clipped_sum"]
 
 METHODS = ("auto", "ghost", "formed")
 
@@ -30,40 +32,6 @@ class Clipped(NamedTuple):
   norms: jax.Array  # f32[B], before clipping
   losses: jax.Array  # f32[B], means over views, in nats
   correct: jax.Array  # f32[B], share of views that are classified right
-
-
-def clipped_gradient(
-  loss_fn: Callable[[Any, jax.Array, jax.Array], jax.Array],
-  params: Any,
-  images: jax.Array,
-  labels: jax.Array,
-  clip_norm: float,
-) -> tuple[Any, jax.Array]:
-  """Sum of clipped per-example gradients; noise is not added here.
-
-  Abadi et al., arXiv 1607.00133, algorithm 1: each gradient is scaled by
-  min(1, clip_norm / its norm over all parameters). Removing one example moves
-  the sum by at most clip_norm. A gradient that is not finite counts as zero.
-
-  Args:
-    loss_fn: `(params, image[H,W,C], label) -> scalar`, of one example.
-    params: a pytree.
-    images: [B,H,W,C].
-    labels: [B].
-    clip_norm: above 0.
-
-  Returns:
-    (the sum, a tree like `params`; norms f32[B] before clipping).
-  """
-  gradient = jax_privacy.clipped_grad(
-    loss_fn,
-    l2_clip_norm=clip_norm,
-    batch_argnums=(1, 2),
-    keep_batch_dim=False,
-    return_grad_norms=True,
-  )
-  total, aux = gradient(params, images, labels)
-  return total, aux.grad_norms
 
 
 def clipped_sum(

@@ -13,15 +13,11 @@ import numpy as np
 
 from syndata_jax import files
 from syndata_jax.data.training_set import Private, TrainingSet
-from syndata_jax.diffusion import origins, size
+from syndata_jax.diffusion import origins, pipeline, size
 from syndata_jax.ensemble import Engine, Shards, Workspace, sgd, steps_per_epoch
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms.interface import Paradigm
-from syndata_jax.paradigms.stable_diffusion import (
-  fine_tuning,
-  sampling,
-  weights,
-)
+from syndata_jax.paradigms.stable_diffusion import fine_tuning, sampling
 from syndata_jax.paradigms.stable_diffusion.options import Options
 
 __all__ = ["Options", "make", "synthesize"]
@@ -43,7 +39,7 @@ def make(engine: Engine, options: Options, private: Private) -> Paradigm:
   size.check(engine.layout, private, options.images_per_class)
   count = origins.count(private, options.images_per_class)
   steps_per_epoch(engine.recipe, count)
-  weights.check(options.weights)
+  pipeline.check(options.weights)
   if jax.process_count() > 1:
     raise UserError(
       "paradigm='stable_diffusion': must run in one process, for torch"
@@ -86,8 +82,8 @@ def synthesize(
   if options.returns_input:
     images = private.images[rows]  # no noise was added, so none is removed
   else:
-    pipeline = weights.load(options, engine.dtype)
-    tools = fine_tuning.make_tools(options, pipeline, private.num_classes)
+    parts = pipeline.load(options.weights, options.scheduler, engine.dtype)
+    tools = fine_tuning.make_tools(options, parts, private.num_classes)
     state = workspace.repeat_on_host(
       fine_tuning.STAGE, fine_tuning.rounds(tools, key, private)
     )
@@ -124,7 +120,7 @@ def _collect(shards: Shards, shape: tuple[int, ...]) -> np.ndarray:
 
 def _same_weights(options: Options, workspace: Workspace) -> None:
   """Refuses to continue with other weights under the same name."""
-  digest = weights.digest(weights.check(options.weights))
+  digest = pipeline.digest(pipeline.check(options.weights))
   workspace.folder.mkdir(parents=True, exist_ok=True)
   path = workspace.folder / _IDENTITY
   if not path.exists():

@@ -15,9 +15,9 @@ import numpy as np
 from syndata_jax import keys
 from syndata_jax.data.outside import fit
 from syndata_jax.data.training_set import Private
+from syndata_jax.diffusion.pipeline import embed, resolution
 from syndata_jax.ensemble import HostRounds
 from syndata_jax.paradigms.stable_diffusion import adapters as lora
-from syndata_jax.paradigms.stable_diffusion import weights
 from syndata_jax.paradigms.stable_diffusion.options import Options
 
 STAGE = "fine_tuning"
@@ -56,14 +56,10 @@ class Batch(NamedTuple):
 
 def make_tools(options: Options, pipeline: Any, num_classes: int) -> Tools:
   """Embeds the prompts, and attaches the adapters."""
-  import torch
-
   lora.attach(pipeline.unet, options.rank, options.alpha)
-  with torch.no_grad():
-    prompts, no_prompt = pipeline.encode_prompt(
-      options.prompts(num_classes), pipeline.device, 1, True
-    )
-  return Tools(options, pipeline, prompts, no_prompt[:1])
+  return Tools(
+    options, pipeline, *embed(pipeline, options.prompts(num_classes))
+  )
 
 
 def rounds(tools: Tools, key: jax.Array, private: Private) -> HostRounds:
@@ -149,7 +145,7 @@ def _batch(
   rows = shuffle.permutation(members)[places]
   random = keys.host(jax.random.fold_in(keys.stream(key, "step"), step))
   mirrored = random.random(size) < (0.5 if options.flip else 0.0)
-  side = weights.resolution(pipeline)
+  side = resolution(pipeline)
   pixels = fit(private.images[rows], (side, side, 3)) / np.float32(127.5) - 1
   pixels[mirrored] = pixels[mirrored, :, ::-1]
   latent = side // pipeline.vae_scale_factor

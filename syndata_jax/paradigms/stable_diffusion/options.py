@@ -8,17 +8,9 @@ are where it has them.
 import dataclasses
 
 from syndata_jax import validate
-from syndata_jax.errors import UserError
+from syndata_jax.diffusion import pipeline
 
 ORIGINS = ("image", "noise")
-# diffusers' name of each.
-SCHEDULERS = {
-  "ddim": "DDIMScheduler",
-  "ddpm": "DDPMScheduler",
-  "dpm_solver": "DPMSolverMultistepScheduler",
-  "euler": "EulerDiscreteScheduler",
-  "euler_ancestral": "EulerAncestralDiscreteScheduler",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +34,7 @@ class Options:
       model's own private images.
     strength: of "image", in [0, 1]: 0 returns them as they are, 1 forgets them.
     images_per_class: of a model's set; 0 for one image for each member.
-    scheduler: of the sampling, one of `SCHEDULERS`.
+    scheduler: of the sampling, one of `pipeline.SCHEDULERS`.
     sampling_steps: of the whole way from noise to image.
     guidance: weight of classifier-free guidance; 1 for none.
     sampling_batch: images sampled at once.
@@ -68,7 +60,7 @@ class Options:
 
   def __post_init__(self) -> None:
     validate.one_of(ORIGINS, sampling=self.sampling)
-    validate.one_of(SCHEDULERS, scheduler=self.scheduler)
+    validate.one_of(pipeline.SCHEDULERS, scheduler=self.scheduler)
     validate.positive(
       diffusion_epochs=self.diffusion_epochs,
       diffusion_batch=self.diffusion_batch,
@@ -83,10 +75,7 @@ class Options:
     )
     validate.within(0, 1, strength=self.strength)
     validate.at_least(1, guidance=self.guidance)
-    if self.prompt.count("{}") != 1:
-      raise UserError(
-        f"prompt={self.prompt!r}: must have one {{}}, for the name of a class"
-      )
+    pipeline.check_prompt(self.prompt)
 
   @property
   def unread(self) -> frozenset[str]:
@@ -105,10 +94,4 @@ class Options:
     Raises:
       UserError: another number of names than of classes.
     """
-    names = self.class_names or tuple(map(str, range(num_classes)))
-    if len(names) != num_classes:
-      raise UserError(
-        f"class_names: has {len(names)} names: must have {num_classes}, one for"
-        " each class"
-      )
-    return [self.prompt.format(name) for name in names]
+    return pipeline.prompts(self.class_names, self.prompt, num_classes)

@@ -8,9 +8,9 @@ import numpy as np
 from syndata_jax import keys
 from syndata_jax.data.outside import fit
 from syndata_jax.data.training_set import Private
+from syndata_jax.diffusion import pipeline
 from syndata_jax.ensemble import HostRounds
 from syndata_jax.paradigms.stable_diffusion import adapters as lora
-from syndata_jax.paradigms.stable_diffusion import weights
 from syndata_jax.paradigms.stable_diffusion.fine_tuning import Tools
 
 STAGE = "sampling"
@@ -68,28 +68,17 @@ def _sample(
     rows: i32[b], the private row behind each.
     seeds: i64[b], of each.
   """
-  import diffusers
-  import torch
-
-  options, pipeline = tools.options, tools.pipeline
-  side = weights.resolution(pipeline)
-  labels = private.labels[rows]
-  wanted: dict[str, Any] = {
-    "prompt_embeds": tools.prompts[labels],
-    "negative_prompt_embeds": tools.no_prompt.expand(len(rows), -1, -1),
-    "guidance_scale": options.guidance,
-    "num_inference_steps": options.sampling_steps,
-    # Of the CPU wherever the pipeline is: the same draws on every machine.
-    "generator": [torch.Generator("cpu").manual_seed(int(s)) for s in seeds],
-    "output_type": "np",
-  }
-  with torch.no_grad():
-    if options.sampling == "noise":
-      images = pipeline(height=side, width=side, **wanted).images
-    else:
-      begin = fit(private.images[rows], (side, side, 3)).astype(np.float32)
-      parts = pipeline.components
-      images = diffusers.StableDiffusionImg2ImgPipeline(
-        **parts, requires_safety_checker=False
-      )(image=begin / 255, strength=options.strength, **wanted).images
-  return np.rint(255 * np.clip(images, 0, 1)).astype(np.uint8)
+  options = tools.options
+  labels, begin = private.labels[rows], None
+  if options.sampling == "image":
+    side = pipeline.resolution(tools.pipeline)
+    begin = fit(private.images[rows], (side, side, 3))
+  return pipeline.sample(
+    tools.pipeline,
+    (tools.prompts[labels], tools.no_prompt),
+    seeds,
+    options.sampling_steps,
+    options.guidance,
+    begin,
+    options.strength,
+  )

@@ -8,11 +8,9 @@ import pytest
 import small
 
 from syndata_jax import paradigms
+from syndata_jax.diffusion import pipeline
 from syndata_jax.errors import UserError
-from syndata_jax.paradigms.stable_diffusion import (
-  Options,
-  weights,
-)
+from syndata_jax.paradigms.stable_diffusion import Options
 from syndata_jax.programs.settings import from_config
 
 FILES = (
@@ -83,7 +81,7 @@ def test_a_missing_file_is_named(tmp_path, missing):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("{}")
   (tmp_path / missing).unlink()
-  line = refusal(weights.check, str(tmp_path)).split(": must be")[0]
+  line = refusal(pipeline.check, str(tmp_path)).split(": must be")[0]
   kept = missing.replace("model.safetensors", "*.safetensors")
   kept = kept.replace("diffusion_pytorch_*", "*")
   assert kept in line and line.count(",") == 0
@@ -95,7 +93,7 @@ def test_another_pipeline(tmp_path):
     (tmp_path / name).write_text("{}")
   index = {"_class_name": "StableDiffusionXLPipeline"}
   (tmp_path / "model_index.json").write_text(json.dumps(index))
-  line = refusal(weights.check, str(tmp_path))
+  line = refusal(pipeline.check, str(tmp_path))
   assert "holds a StableDiffusionXLPipeline: must be a Stable" in line
 
 

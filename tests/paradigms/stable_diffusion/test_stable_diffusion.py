@@ -7,6 +7,7 @@ import small
 
 from syndata_jax import paradigms
 from syndata_jax.data.training_set import enter
+from syndata_jax.diffusion import pipeline as pipelines
 from syndata_jax.ensemble import Workspace, rehearsal
 from syndata_jax.errors import UserError
 from syndata_jax.paradigms.stable_diffusion import (
@@ -15,7 +16,6 @@ from syndata_jax.paradigms.stable_diffusion import (
   fine_tuning,
   synthesize,
 )
-from syndata_jax.paradigms.stable_diffusion import weights as folders
 
 KEY = jax.random.key(2)
 
@@ -154,7 +154,7 @@ def test_the_loss(options, gamma, prediction):
   import torch
 
   chosen = options(min_snr_gamma=gamma)
-  pipeline = folders.load(chosen, np.dtype("float32"))
+  pipeline = pipelines.load(chosen.weights, "ddim", np.dtype("float32"))
   pipeline.scheduler.register_to_config(prediction_type=prediction)
   tools = fine_tuning.make_tools(chosen, pipeline, small.CLASSES)
   random = np.random.default_rng(3)
@@ -196,7 +196,7 @@ def test_zero_adapters_are_the_base(options):
   import torch
 
   chosen = options()
-  pipeline = folders.load(chosen, np.dtype("float32"))
+  pipeline = pipelines.load(chosen.weights, "ddim", np.dtype("float32"))
   unet = pipeline.unet
   arguments = (
     torch.randn(2, 4, 8, 8),
@@ -245,7 +245,7 @@ def test_damaged_weights(options, tmp_path, weights):
   (path,) = copy.glob("unet/*.safetensors")
   path.write_bytes(path.read_bytes()[:100])
   with pytest.raises(UserError) as caught:
-    folders.load(options(weights=str(copy)), np.dtype("float32"))
+    pipelines.load(str(copy), "ddim", np.dtype("float32"))
   assert "does not load" in str(caught.value) and "\n" not in str(caught.value)
 
 

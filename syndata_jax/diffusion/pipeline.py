@@ -1,4 +1,7 @@
-"""The pipeline in a local folder; nothing is downloaded, nothing unpickled."""
+"""Stable Diffusion of `diffusers`, from a local folder.
+
+Nothing is downloaded, nothing unpickled.
+"""
 
 import hashlib
 import importlib.util
@@ -6,11 +9,19 @@ import pathlib
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from syndata_jax import files
 from syndata_jax.errors import UserError
-from syndata_jax.paradigms.stable_diffusion.options import SCHEDULERS, Options
 
+# The schedulers of sampling, and diffusers' name of each.
+SCHEDULERS = {
+  "ddim": "DDIMScheduler",
+  "ddpm": "DDPMScheduler",
+  "dpm_solver": "DPMSolverMultistepScheduler",
+  "euler": "EulerDiscreteScheduler",
+  "euler_ancestral": "EulerAncestralDiscreteScheduler",
+}
 PACKAGES = ("diffusers", "peft", "safetensors", "torch", "transformers")
 # As `save_pretrained` writes them; one of several patterns is enough.
 _FILES = (
@@ -60,8 +71,8 @@ def check(weights: str) -> pathlib.Path:
   absent = [p for p in PACKAGES if importlib.util.find_spec(p) is None]
   if absent:
     raise UserError(
-      f"paradigm='stable_diffusion': {', '.join(absent)} not installed: must"
-      " be, by pip install 'syndata_jax[stable-diffusion]'"
+      f"weights={weights!r}: {', '.join(absent)} not installed: must be, by"
+      " pip install 'syndata_jax[stable-diffusion]'"
     )
   return folder
 
@@ -78,11 +89,12 @@ def digest(folder: pathlib.Path) -> str:
   return whole.hexdigest()
 
 
-def load(options: Options, dtype: jnp.dtype) -> Any:
+def load(weights: str, scheduler: str, dtype: jnp.dtype) -> Any:
   """The pipeline for text-to-image, without its safety checker.
 
   Args:
-    options: the folder, and the scheduler of the sampling.
+    weights: the folder.
+    scheduler: of the sampling, one of `SCHEDULERS`.
     dtype: of the frozen weights and of the computation.
 
   Returns:
@@ -91,7 +103,7 @@ def load(options: Options, dtype: jnp.dtype) -> Any:
   Raises:
     UserError: see `check`; or the weights are damaged.
   """
-  folder = check(options.weights)
+  folder = check(weights)
   import diffusers
   import torch
   import transformers
@@ -110,19 +122,19 @@ def load(options: Options, dtype: jnp.dtype) -> Any:
       requires_safety_checker=False,
       feature_extractor=None,
     )
-    kind = getattr(diffusers, SCHEDULERS[options.scheduler])
+    kind = getattr(diffusers, SCHEDULERS[scheduler])
     pipeline.scheduler = kind.from_config(pipeline.scheduler.config)
   # Damaged configs and weights raise nearly anything.
   except Exception as error:
     reason = str(error).strip().split("\n")[0]
     raise UserError(
-      f"weights={options.weights!r}: does not load"
+      f"weights={weights!r}: does not load"
       f" ({type(error).__name__}: {reason})"
     ) from error
   kind = pipeline.scheduler.config.prediction_type
   if kind not in _PREDICTIONS:
     raise UserError(
-      f"weights={options.weights!r}: its UNet predicts {kind!r}: must predict"
+      f"weights={weights!r}: its UNet predicts {kind!r}: must predict"
       f" {' or '.join(_PREDICTIONS)}"
     )
   pipeline.set_progress_bar_config(disable=True)
@@ -134,3 +146,93 @@ def load(options: Options, dtype: jnp.dtype) -> Any:
 def resolution(pipeline: Any) -> int:
   """Pixels of a side of the images that the UNet was trained on."""
   return int(pipeline.unet.config.sample_size * pipeline.vae_scale_factor)
+
+
+def check_prompt(prompt: str) -> None:
+  """Raises UserError unless a prompt has one place for the name of a class."""
+  if prompt.count("{}") != 1:
+    raise UserError(
+      f"prompt={prompt!r}: must have one {{}}, for the name of a class"
+    )
+
+
+def prompts(
+  names: tuple[str, ...], prompt: str, num_classes: int
+) -> list[str]:
+  """The prompt of every class.
+
+  Args:
+    names: of the classes, in the order of the labels; () for their numbers.
+    prompt: of a class, with {} for its name.
+    num_classes: K.
+
+  Raises:
+    UserError: see `check_prompt`; or another number of names than of classes.
+  """
+  check_prompt(prompt)
+  names = names or tuple(map(str, range(num_classes)))
+  if len(names) != num_classes:
+    raise UserError(
+      f"class_names: has {len(names)} names: must have {num_classes}, one for"
+      " each class"
+    )
+  return [prompt.format(name) for name in names]
+
+
+def embed(pipeline: Any, texts: list[str]) -> tuple[Any, Any]:
+  """Texts as the UNet reads them: torch[K,T,D], and no text: torch[1,T,D]."""
+  import torch
+
+  with torch.no_grad():
+    embedded, nothing = pipeline.encode_prompt(texts, pipeline.device, 1, True)
+  return embedded, nothing[:1]
+
+
+def sample(
+  pipeline: Any,
+  embedded: tuple[Any, Any],
+  seeds: np.ndarray,
+  steps: int,
+  guidance: float,
+  begin: np.ndarray | None = None,
+  strength: float = 1.0,
+) -> np.ndarray:
+  """Draws images, from noise or from other images.
+
+  Args:
+    pipeline: see `load`.
+    embedded: the text of each image torch[B,T,D], and no text torch[1,T,D].
+    seeds: i64[B], of each image's noise.
+    steps: of the whole way from noise to image.
+    guidance: of the text; 1 for none.
+    begin: u8[B,R,R,3] to begin at, R the pipeline's resolution; None for noise.
+    strength: how far from `begin`, at least one of the steps, at most 1.
+
+  Returns:
+    u8[B,R,R,3].
+  """
+  import diffusers
+  import torch
+
+  side = resolution(pipeline)
+  texts, nothing = embedded
+  wanted: dict[str, Any] = {
+    "prompt_embeds": texts,
+    "negative_prompt_embeds": nothing.expand(len(seeds), -1, -1),
+    "guidance_scale": guidance,
+    "num_inference_steps": steps,
+    # Of the CPU wherever the pipeline is: the same draws on every machine.
+    "generator": [torch.Generator("cpu").manual_seed(int(s)) for s in seeds],
+    "output_type": "np",
+  }
+  with torch.no_grad():
+    if begin is None:
+      images = pipeline(height=side, width=side, **wanted).images
+    else:
+      parts = pipeline.components
+      images = diffusers.StableDiffusionImg2ImgPipeline(
+        **parts, requires_safety_checker=False
+      )(
+        image=begin.astype(np.float32) / 255, strength=strength, **wanted
+      ).images
+  return np.rint(255 * np.clip(images, 0, 1)).astype(np.uint8)
