@@ -82,8 +82,7 @@ def make_embedding(
   if options.embedding == "pixels":
     return PIXELS
   if options.embedding == "inception":
-    space = images.inception(options.inception)
-    return of_space(space, f"an embedding, {options.inception}")
+    return of_space(images.inception(options.inception), space_of(options))
   key = stream(jax.random.key(0), "evolution.embedding")
   labels = np.arange(options.embedding_images, dtype=np.int32) % num_classes
   drawn = np.asarray(api.render(api.random(key, labels)))
@@ -91,6 +90,16 @@ def make_embedding(
     drawn, labels, num_classes, (_MEAN,) * channels, (_STD,) * channels
   )
   space = images.trained_on(public, workspace, layout, STAGE)
-  return of_space(
-    space, f"an embedding learned from {len(labels):,} random samples"
+  return of_space(space, space_of(options))
+
+
+def space_of(options: EmbeddingOptions) -> str:
+  """Where images are compared, as the privacy statement says it."""
+  if options.embedding == "pixels":
+    return "images are compared as they are, pixel by pixel"
+  if options.embedding == "inception":
+    return f"images are compared by Inception features, {options.inception}"
+  return (
+    "images are compared by features learned from"
+    f" {options.embedding_images:,} random samples of the generator"
   )

@@ -34,6 +34,12 @@ class Options(EmbeddingOptions, ApiOptions, EvolutionOptions):
         "budget='adaptive': must be one that is fixed before under the"
         " paradigm, where all models share one schedule"
       )
+    if 1 + self.initial_variations != self.fold:
+      raise UserError(
+        f"initial_variations={self.initial_variations}: must be"
+        f" {self.fold - 1} under the paradigm, where every population is as"
+        " large as the first"
+      )
     if self.start_check_share:
       raise UserError(
         f"start_check_share={self.start_check_share:g}: must be 0 under the"
