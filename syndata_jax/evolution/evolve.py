@@ -141,6 +141,23 @@ def evolve(
   return _iterate(now, tools, costs.plan, keep, on_iteration)
 
 
+def check(
+  options: EvolutionOptions, ledger: Ledger, num_classes: int
+) -> None:
+  """Refuses what can be refused before anything is read or written.
+
+  Args:
+    options: settings.
+    ledger: at the start of the run.
+    num_classes: K.
+
+  Raises:
+    UserError: settings that do not fit, or a budget that the run would exceed.
+  """
+  _check(options, ledger, num_classes)
+  _affordable(options, ledger, num_classes)
+
+
 def _open(
   now: State,
   tools: Tools,

@@ -9,11 +9,10 @@ import numpy as np
 from syndata_jax import data, files
 from syndata_jax.ensemble import Workspace, make_layout
 from syndata_jax.errors import UserError
-from syndata_jax.evolution import apis, tables
-from syndata_jax.evolution.api import Api
+from syndata_jax.evolution import apis, tables, texts
 from syndata_jax.evolution.task import Task
 from syndata_jax.paradigms.private_evolution import make_embedding
-from syndata_jax.programs.evolving import Evolving
+from syndata_jax.programs.evolving import Evolving, ImageOptions
 
 IMAGES = "images.npz"
 
@@ -46,24 +45,46 @@ def enter(settings: Evolving, data_dir: str | None) -> Entered:
     UserError: files that are missing or damaged, labels or columns outside of
       what is declared, or a generator that does not fit or has seen them.
   """
+  options = settings.options
+  if settings.records == "images":
+    return _images(options, data_dir)
+  if data_dir is None:
+    raise UserError(
+      f"--data_dir: name the file of the {settings.records}; nothing is read"
+      " without"
+    )
   if settings.records == "table":
-    return _table(settings, data_dir)
-  return _images(settings, data_dir)
+    return _of_file(
+      tables.load(data_dir, options), "declared domain of the columns"
+    )
+  return _of_file(texts.load(data_dir, options), "declared labels, prompts")
 
 
-def _images(settings: Evolving, data_dir: str | None) -> Entered:
-  dataset = data.load(settings.dataset, data_dir)
-  dataset = data.subset(dataset, settings.num_train, 0)
+def _of_file(task: Task, public: str) -> Entered:
+  """Records whose space needs no learning.
+
+  Args:
+    task: all that belongs to them.
+    public: what was taken as public.
+  """
+  return Entered(
+    len(task.labels), task.num_classes, (public,), lambda workspace: task
+  )
+
+
+def _images(options: ImageOptions, data_dir: str | None) -> Entered:
+  dataset = data.load(options.dataset, data_dir)
+  dataset = data.subset(dataset, options.num_train, 0)
   images, labels = dataset.train_images, dataset.train_labels
   height, width, channels = images.shape[1:]
-  num_classes = settings.num_classes or dataset.num_classes
+  num_classes = options.num_classes or dataset.num_classes
   if labels.max() >= num_classes:
     raise UserError(
-      f"num_classes={num_classes}: {settings.dataset} has labels beyond: must"
+      f"num_classes={num_classes}: {options.dataset} has labels beyond: must"
       " be at least the largest and one"
     )
   api = apis.create(
-    settings.api, (height, width, channels), num_classes, settings
+    options.api, (height, width, channels), num_classes, options
   )
   apis.refuse_private(api, images)
 
@@ -75,12 +96,12 @@ def _images(settings: Evolving, data_dir: str | None) -> Entered:
       classes=tuple(map(str, range(num_classes))),
       api=api,
       embedding=make_embedding(
-        settings, api, num_classes, channels, workspace, layout
+        options, api, num_classes, channels, workspace, layout
       ),
       write=write_images,
     )
 
-  declared = "as declared" if settings.num_classes else "that of the data set"
+  declared = "as declared" if options.num_classes else "that of the data set"
   public = (
     f"size of the images ({height}x{width}x{channels})",
     f"number of classes ({num_classes}, {declared})",
@@ -106,18 +127,3 @@ def write_images(
       labels=np.asarray(labels, np.int32),
     )
   return path
-
-
-def _table(settings: Evolving, data_dir: str | None) -> Entered:
-  if data_dir is None:
-    raise UserError("data_dir=None: records='table' needs the file of the table")
-  task = tables.load(data_dir, settings)
-  public = ("the declared domain of the columns",)
-  return Entered(
-    len(task.labels), task.num_classes, public, lambda workspace: task
-  )
-
-
-def describe_api(api: Api) -> tuple[str, ...]:
-  """What a generator knew before, or that it says nothing of it."""
-  return tuple(api.public) or (f"what {type(api).__name__} knew before",)

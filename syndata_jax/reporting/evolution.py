@@ -41,9 +41,7 @@ class Progress(NamedTuple):
   delta: float
 
 
-def progress_figure(
-  path: files.Path, progress: Progress, title: str
-) -> Figure:
+def progress_figure(path: files.Path, progress: Progress, title: str) -> Figure:
   """Writes `draw_progress(progress, title)` as a PNG, all or nothing."""
   return save(path, draw_progress(progress, title))
 
@@ -69,9 +67,7 @@ def draw_progress(progress: Progress, title: str) -> Figure:
   signal.plot(
     iterations, progress.signal, "o-", color=COLOURS[0], label="noisy votes"
   )
-  signal.plot(
-    iterations, progress.noise, "--", color=GREY, label="noise alone"
-  )
+  signal.plot(iterations, progress.noise, "--", color=GREY, label="noise alone")
   signal.set(ylabel="Votes above the threshold", ylim=(0, None))
   signal.legend(fontsize=8)
   percent = [100 * share for share in progress.diversity]

@@ -33,7 +33,13 @@ from syndata_jax.paradigms.private_evolution.guarantee import (
 )
 from syndata_jax.paradigms.private_evolution.options import Options
 
-__all__ = ["EmbeddingOptions", "Options", "make", "make_embedding", "synthesize"]
+__all__ = [
+  "EmbeddingOptions",
+  "Options",
+  "make",
+  "make_embedding",
+  "synthesize",
+]
 
 
 class Setup(NamedTuple):

@@ -1,5 +1,7 @@
 """What each model of the audit promises: the releases of its ledger."""
 
+import dataclasses
+import itertools
 import math
 
 from syndata_jax.data.training_set import Private
@@ -40,6 +42,16 @@ def new_ledger(options: EvolutionOptions, num_records: int) -> Ledger:
   )
 
 
+def grouped(ledger: Ledger) -> Ledger:
+  """The same ledger with equal releases, one after the other, as one."""
+  parts = itertools.groupby(ledger.releases)
+  together = [
+    dataclasses.replace(release, count=release.count * len(tuple(equal)))
+    for release, equal in parts
+  ]
+  return dataclasses.replace(ledger, releases=tuple(together))
+
+
 def shares(options: EvolutionOptions) -> str:
   """How the sizes of classes were set, in words."""
   if options.class_shares == "private":
@@ -68,7 +80,7 @@ def guarantee(
     ledger = ledger.add(release)
   if options.is_noiseless:
     return None
-  return ledger.statement(
+  return grouped(ledger).statement(
     public=(
       *PUBLIC,
       "number of classes and size of the images",

@@ -176,9 +176,7 @@ def rendered(
 
 def _packing(
   api: Api, options: EvolutionOptions, sizes: tuple[int, ...]
-) -> tuple[
-  Callable[[Population], Leaves], Callable[[Leaves], Population]
-]:
+) -> tuple[Callable[[Population], Leaves], Callable[[Leaves], Population]]:
   """A population as its arrays that hold anything, and back.
 
   A checkpoint takes no empty array, such as the colours of grey images.
