@@ -34,6 +34,7 @@ _RECIPE = Recipe(
 )
 _INCEPTION_SIDE = 299
 _INCEPTION_BATCH = 64
+_MOST = 512  # images that are embedded at once
 
 
 class Space(NamedTuple):
@@ -182,7 +183,7 @@ def _embedding(
 def _in_batches(
   run: Callable[[np.ndarray], Any],
   pixels: np.ndarray,
-  most: int = 512,
+  most: int = _MOST,
 ) -> np.ndarray:
   """Applies a function to batches of one size: [P,H,W,C] -> f32[P,D].
 
@@ -202,19 +203,18 @@ def _in_batches(
 
 
 def _by_batches(
-  run: Callable[[jax.Array], jax.Array], pixels: jax.Array, most: int = 512
+  run: Callable[[jax.Array], jax.Array], pixels: jax.Array
 ) -> jax.Array:
   """The same inside a compiled program, batch after batch: f32[P,D].
 
   Args:
     run: of a batch.
     pixels: [P,H,W,C].
-    most: images of a batch.
   """
   count, *shape = pixels.shape
-  if count <= most:
+  if count <= _MOST:
     return run(pixels)
-  batches = -(-count // most)
+  batches = -(-count // _MOST)
   size = -(-count // batches)
   filling = [(0, batches * size - count), *[(0, 0)] * len(shape)]
   filled = jnp.pad(pixels, filling).reshape(batches, size, *shape)
