@@ -20,7 +20,7 @@ from syndata_jax.evolution.api import Api
 from syndata_jax.evolution.budget import Plan
 from syndata_jax.evolution.embedding import Embedding, of_records
 from syndata_jax.evolution.histogram import group
-from syndata_jax.evolution.iteration import begin, key_of
+from syndata_jax.evolution.iteration import key_of
 from syndata_jax.evolution.options import EvolutionOptions
 from syndata_jax.evolution.population import (
   Population,
@@ -31,7 +31,13 @@ from syndata_jax.evolution.population import (
 from syndata_jax.evolution.signal import Signal, signal
 from syndata_jax.evolution.start_check import StartCheck
 from syndata_jax.evolution.state import State
-from syndata_jax.evolution.tools import Tools, advancing, prepared, voting
+from syndata_jax.evolution.tools import (
+  Tools,
+  advancing,
+  beginning,
+  prepared,
+  voting,
+)
 from syndata_jax.privacy import Ledger
 
 
@@ -212,7 +218,7 @@ def _iterate(
     keep: stores a state.
     on_iteration: as in `evolve`.
   """
-  api, _, options, _, key = tools
+  options, key = tools.options, tools.key
   votes = voting(tools, now.sizes)
   advances = advancing(tools, now.sizes)
   history = _history(now, options)
@@ -231,7 +237,7 @@ def _iterate(
     return population
 
   if now.population is None:
-    population = begin(api, options, now.sizes)(key)
+    population = beginning(tools, now.sizes)(key)
     if on_iteration is not None:
       on_iteration(None, population)
   else:

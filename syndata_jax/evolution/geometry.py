@@ -2,11 +2,11 @@
 
 Sampling and ranking can lose a small cluster for good. Here bins whose votes
 stand out of the noise are demand, and parents are placed so that the demand is
-near to one: a weighted k-median with truncated distances, begun greedily and
-improved by swaps; further parents follow the demand that each serves. After
-McMillan, Talwar and Zhou, "Private Evolution as Learning-Augmented
-Clustering", who show that local search on such a cost keeps every cluster of
-about sqrt(n) votes.
+near to one: a weighted k-median, begun greedily and improved by swaps; further
+parents follow the demand that each serves. After McMillan, Talwar and Zhou,
+"Private Evolution as Learning-Augmented Clustering", who show that local search
+on a cost like it keeps every cluster of about sqrt(n) votes; theirs truncates
+distances, this one leaves out what does not stand out.
 """
 
 import math
@@ -26,8 +26,6 @@ _MOST_BINS = 512
 _MOST_SWAPS = 64
 # A swap must gain this share of the cost, or rounding decides.
 _LEAST_GAIN = 1e-4
-# Distances count up to this quantile of those between bins that stand out.
-_TRUNCATION = 0.5
 
 
 class _Served(NamedTuple):
@@ -74,13 +72,8 @@ def parents(
   points = embeddings[places]
   distances = _distances(points)
   is_demand = demand > 0
-  pairs = is_demand[:, None] & is_demand & ~jnp.eye(size, dtype=bool)
-  # Equal ones would make it 0, and nothing far from anything.
-  pairs &= distances > 0
-  reach = jnp.nanquantile(jnp.where(pairs, distances, jnp.nan), _TRUNCATION)
-  reach = jnp.where(jnp.isfinite(reach), reach, 0.0)
   # Parents are bins that stand out.
-  distances = jnp.where(is_demand, jnp.minimum(distances, reach), reach)
+  distances = jnp.where(is_demand, distances, distances.max())
   is_open = jnp.arange(min(most, size)) < count
   centres = _greedy(is_open, distances, demand)
   centres = _swapped(centres, is_open, distances, demand)
@@ -97,7 +90,7 @@ def _greedy(
   Args:
     is_open: bool[M], centres that may be; the first one stands in for others,
       and for those that would lower nothing.
-    distances: f32[N,N], truncated.
+    distances: f32[N,N].
     demand: f32[N].
   """
   first = jnp.argmin(distances @ demand).astype(jnp.int32)
@@ -125,7 +118,7 @@ def _swapped(
   Args:
     centres: i32[M].
     is_open: bool[M], which of them are.
-    distances: f32[N,N], truncated.
+    distances: f32[N,N].
     demand: f32[N].
   """
   places = jnp.arange(len(centres))
@@ -164,7 +157,7 @@ def _served(
   """Who serves each bin; of equally near centres the first one.
 
   Args:
-    distances: f32[N,N], truncated.
+    distances: f32[N,N].
     centres: i32[M].
     is_open: bool[M], which of them are.
   """

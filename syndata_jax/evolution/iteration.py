@@ -4,6 +4,7 @@ A shadow model's evolution is these with a leading axis on population, rows of
 records, key; whoever has no traceable generator calls them on the host.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -119,6 +120,7 @@ def vote(
   return of_population
 
 
+@functools.partial(jax.jit, static_argnames=("options", "sizes"))
 def voted(
   options: EvolutionOptions,
   sizes: tuple[int, ...],

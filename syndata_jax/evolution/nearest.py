@@ -29,7 +29,8 @@ class Candidates(NamedTuple):
   """Candidates of every class, ready to be compared.
 
   Attributes:
-    rows: f32[S,D], as they are ranked: unit ones or zeros if `cosine`.
+    rows: f32[S+16,D], as they are ranked: unit ones or zeros if `cosine`. The
+      last 16 are padding, so that a group can be read from any row on.
     centre: f32[D], subtracted before products, from records too.
     tiles: f32[K,J,R,D], candidates less the centre, padded. Of a tile's R/16
       groups first come the first candidates of each, then the second ones.
@@ -62,8 +63,7 @@ def prepared(
   rows = unit(rows) if metric == "cosine" else rows
   centre = jnp.zeros(rows.shape[1], rows.dtype)
   if metric == "l2":
-    # Distances stay as they are, and of small numbers less is rounded.
-    centre = rows.mean(axis=0)
+    centre = _centre(rows)
   place, is_real = _layout(sizes)
   tiles = rows[place] - centre
   # Of unit rows the square is the same for all but those of zeros, which the
@@ -76,8 +76,11 @@ def prepared(
   short = jnp.where(finite[place] & is_real, square, jnp.inf)
   starts = np.cumsum(sizes) - sizes
   return Candidates(
-    # What is not finite is infinitely far from all.
-    jnp.where(finite[:, None], rows, jnp.inf),
+    jnp.pad(
+      # What is not finite is infinitely far from all.
+      jnp.where(finite[:, None], rows, jnp.inf),
+      ((0, GROUP), (0, 0)),
+    ),
     centre,
     tiles,
     short,
@@ -200,19 +203,30 @@ def _ranked(
     k: how many.
     metric: as it was prepared.
   """
-  inside = groups[:, :, None] * GROUP + jnp.arange(GROUP)
-  inside = inside.reshape(len(records), -1)
-  size, total = candidates.sizes[label], candidates.rows.shape[0]
-  rows = jnp.where(inside < size, inside + candidates.starts[label], total)
-  rivals = candidates.rows.at[rows].get(mode="clip")
-  gaps = jnp.square(rivals - records[:, None]).sum(axis=-1)
-  if metric == "cosine":
-    # With a and b of length 1 it is 1 - ab = |a - b|^2 / 2.
-    both = _any(records)[:, None] & _any(rivals)
-    gaps = jnp.where(both, gaps / 2, 1.0)
-  gaps = jnp.where(rows < total, gaps, jnp.inf)
-  _, rows = lax.sort((gaps, rows), num_keys=2)
-  return rows[:, :k]
+  size, begin = candidates.sizes[label], candidates.starts[label]
+  total = candidates.rows.shape[0] - GROUP
+
+  def of_one(one: tuple[jax.Array, jax.Array]) -> jax.Array:
+    record, numbers = one
+    inside = numbers[:, None] * GROUP + jnp.arange(GROUP)
+    rows = jnp.where(inside < size, inside + begin, total)
+    # Neighbouring rows are read at once.
+    read = functools.partial(
+      lax.dynamic_slice_in_dim, candidates.rows, slice_size=GROUP
+    )
+    rivals = jax.vmap(read)(jnp.minimum(inside[:, 0] + begin, total))
+    gaps = jnp.square(rivals - record).sum(axis=-1)
+    if metric == "cosine":
+      # With a and b of length 1 it is 1 - ab = |a - b|^2 / 2.
+      gaps = jnp.where(_any(record) & _any(rivals), gaps / 2, 1.0)
+    gaps = jnp.where(rows < total, gaps, jnp.inf)
+    # Of equal ones the first: rows ascend.
+    _, places = lax.top_k(-gaps.ravel(), k)
+    return rows.ravel()[places]
+
+  # A processor reads one record's rivals at a time, a GPU those of all.
+  at_once = 1 if jax.default_backend() == "cpu" else len(records)
+  return lax.map(of_one, (records, jnp.sort(groups)), batch_size=at_once)
 
 
 def _layout(sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -231,6 +245,18 @@ def _layout(sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
   starts = (np.cumsum(sizes, dtype=np.int32) - sizes)[:, None, None]
   is_real = within < per_class
   return np.where(is_real, within + starts, 0).astype(np.int32), is_real
+
+
+def _centre(rows: jax.Array) -> jax.Array:
+  """About the mean of rows f32[S,D]; f32[D].
+
+  Distances stay as they are without it, and of small numbers less is rounded.
+  Of few bits, so that whole numbers stay whole, and their ties ties.
+  """
+  mean = rows.mean(axis=0)
+  _, exponent = jnp.frexp(jnp.abs(rows - mean).max())
+  step = jnp.ldexp(jnp.ones((), rows.dtype), exponent - 1)
+  return jnp.round(mean / step) * step
 
 
 def unit(rows: jax.Array) -> jax.Array:

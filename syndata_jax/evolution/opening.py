@@ -25,7 +25,6 @@ from syndata_jax.keys import stream
 from syndata_jax.privacy import Ledger, Release
 from syndata_jax.privacy.discrete_gaussian import noise_table
 
-
 # Of the noise, in the first trial of a discrete one.
 _LEAST_EXCESS = 2.5e-4
 

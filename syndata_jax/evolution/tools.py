@@ -1,7 +1,6 @@
 """What a run works with: generator, embedding, records, compiled votes."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from syndata_jax.evolution.embedding import Embedding
 from syndata_jax.evolution.histogram import Records
 from syndata_jax.evolution.iteration import (
   advance,
+  begin,
   embedded,
   noise_of,
   vote,
@@ -78,7 +78,6 @@ def voting(
       population, records, key, np.float32(degree), noise_of(options, noise)
     )
   of_candidates = embedded(api, embed, options)
-  compiled = jax.jit(functools.partial(voted, options, sizes))
 
   def on_host(
     population: Population, key: jax.Array, degree: float, noise: float
@@ -90,9 +89,23 @@ def voting(
         f"embedding={embed.name}: gave {list(candidates.shape)} for candidates:"
         f" must be finite numbers {list(expected)}"
       )
-    return compiled(records, candidates, key, noise_of(options, noise))
+    noise_drawn = noise_of(options, noise)
+    return voted(options, sizes, records, candidates, key, noise_drawn)
 
   return on_host
+
+
+def beginning(
+  tools: Tools, sizes: tuple[int, ...]
+) -> Callable[[jax.Array], Population]:
+  """`iteration.begin`, compiled where it can be.
+
+  Args:
+    tools: of the run.
+    sizes: parents of each class.
+  """
+  function = begin(tools.api, tools.options, sizes)
+  return jax.jit(function) if tools.api.traceable else function
 
 
 def advancing(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from syndata_jax.privacy import validate
 
 if TYPE_CHECKING:
@@ -67,7 +68,9 @@ def noise_table(standard_deviation: float) -> NoiseTable:
   # What fills up the table is passed by no number but the largest.
   passed += [(1 << _BITS) - 1] * (size - len(passed))
   shifts = range(_BITS - 32, -1, -32)
-  words = [[value >> shift & 0xFFFFFFFF for shift in shifts] for value in passed]
+  words = [
+    [value >> shift & 0xFFFFFFFF for shift in shifts] for value in passed
+  ]
   return NoiseTable(np.array(words, np.uint32), np.int32(-end))
 
 
