@@ -128,8 +128,7 @@ def load(weights: str, scheduler: str, dtype: jnp.dtype) -> Any:
   except Exception as error:
     reason = str(error).strip().split("\n")[0]
     raise UserError(
-      f"weights={weights!r}: does not load"
-      f" ({type(error).__name__}: {reason})"
+      f"weights={weights!r}: does not load ({type(error).__name__}: {reason})"
     ) from error
   kind = pipeline.scheduler.config.prediction_type
   if kind not in _PREDICTIONS:
@@ -156,9 +155,7 @@ def check_prompt(prompt: str) -> None:
     )
 
 
-def prompts(
-  names: tuple[str, ...], prompt: str, num_classes: int
-) -> list[str]:
+def prompts(names: tuple[str, ...], prompt: str, num_classes: int) -> list[str]:
   """The prompt of every class.
 
   Args:

@@ -25,6 +25,7 @@ from syndata_jax.diffusion.sampler import redraw, sample_stochastic
 from syndata_jax.errors import UserError, prefixed
 from syndata_jax.evolution.api import Api
 from syndata_jax.evolution.apis.options import ApiOptions
+from syndata_jax.evolution.apis.parts import in_parts
 from syndata_jax.keys import stream
 
 _STEPS, _AT_ONCE = 18, 250
@@ -78,22 +79,29 @@ class DiffusionApi(Api):
       )
     sigmas = edm.schedule(self.steps)
 
-    def draw(key: jax.Array, condition: jax.Array) -> jax.Array:
+    def draw(part: tuple[jax.Array, jax.Array]) -> jax.Array:
+      keys, condition = part
       shape = (len(condition), *self.base.image_shape)
-      noise = sigmas[0] * jax.random.normal(stream(key, "noise"), shape)
+      noise = sigmas[0] * jax.random.normal(stream(keys[0], "noise"), shape)
       images = sample_stochastic(
         self._denoiser(condition),
-        stream(key, "churn"),
+        stream(keys[0], "churn"),
         noise.astype(jnp.float32),
         sigmas,
         self.churn,
       )
       return unsigned(images)
 
-    return Drawn(self._in_parts(draw, key, condition), condition)
+    # A part uses the key of its first row.
+    keys = jax.random.split(key, len(labels))
+    return Drawn(in_parts(draw, (keys, condition), self.at_once), condition)
 
   def variation(
-    self, key: jax.Array, samples: Drawn, labels: jax.Array, degree: float | jax.Array
+    self,
+    key: jax.Array,
+    samples: Drawn,
+    labels: jax.Array,
+    degree: float | jax.Array,
   ) -> Drawn:
     """Images that begin at the parents, under the same class.
 
@@ -106,21 +114,16 @@ class DiffusionApi(Api):
     """
     sigmas = edm.schedule(self.steps)
 
-    def vary(
-      key: jax.Array, condition: jax.Array, images: jax.Array
-    ) -> jax.Array:
+    def vary(part: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+      keys, condition, images = part
+      denoise, start = self._denoiser(condition), signed(images)
       return unsigned(
-        redraw(
-          self._denoiser(condition),
-          key,
-          signed(images),
-          degree,
-          sigmas,
-          self.churn,
-        )
+        redraw(denoise, keys[0], start, degree, sigmas, self.churn)
       )
 
-    images = self._in_parts(vary, key, samples.condition, samples.images)
+    keys = jax.random.split(key, len(labels))
+    rows = keys, samples.condition, samples.images
+    images = in_parts(vary, rows, self.at_once)
     return Drawn(images, samples.condition)
 
   def render(self, samples: Drawn) -> jax.Array:
@@ -146,28 +149,6 @@ class DiffusionApi(Api):
     return denoiser(
       module, self.base.params, condition, self.guidance, self.adapters
     )
-
-  def _in_parts(
-    self, function: Any, key: jax.Array, *arrays: jax.Array
-  ) -> jax.Array:
-    """A function of a key and rows, for at most `at_once` rows together.
-
-    Args:
-      function: (key, rows of each array) -> rows.
-      key: each part uses a branch of its own.
-      *arrays: [B,...] each.
-    """
-    count = len(arrays[0])
-    parts = -(-count // self.at_once)
-    size = -(-count // parts)
-    # The last part is filled up with the first rows.
-    rows = np.arange(parts * size) % count
-    split = [a[rows].reshape(parts, size, *a.shape[1:]) for a in arrays]
-    keys = jax.random.split(key, parts)
-    if parts == 1:
-      return function(keys[0], *arrays)
-    result = jax.lax.map(lambda part: function(*part), (keys, *split))
-    return result.reshape(parts * size, *result.shape[2:])[:count]
 
 
 def make(

@@ -4,9 +4,9 @@ Adapters (LoRA) beside a public diffusion model learn from the private images
 by DP-SGD; with them the model is an API like any other. Tuning and votes read
 the same records, so the ledger composes both: the losses of the subsampled
 Gaussian mechanism with those of the votes, never the epsilons.
-Sources: Abadi et al., arXiv 1607.00133 (DP-SGD); Dockhorn et al., "Differentially
-Private Diffusion Models", arXiv 2210.09929 (several draws of noise for each
-example before clipping).
+Sources: Abadi et al., arXiv 1607.00133 (DP-SGD); Dockhorn et al.,
+"Differentially Private Diffusion Models", arXiv 2210.09929 (several draws of
+noise for each example before clipping).
 """
 
 import dataclasses
@@ -256,7 +256,9 @@ def tune(
     )
     return Tuned(state.step + 1, adapters, average, moments)
 
-  fresh = lora.init(keys.stream(key, "adapters"), base.params, options.tuning_rank)
+  fresh = lora.init(
+    keys.stream(key, "adapters"), base.params, options.tuning_rank
+  )
   state = Tuned(jnp.zeros((), jnp.int32), fresh, fresh, rule.init(fresh))
   for number in range(mechanism.steps):
     state = step(state, pixels, classes)

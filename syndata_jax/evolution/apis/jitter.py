@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 
 
-def moved(key: jax.Array, numbers: jax.Array, degree: float | jax.Array) -> jax.Array:
+def moved(
+  key: jax.Array, numbers: jax.Array, degree: float | jax.Array
+) -> jax.Array:
   """Numbers, each moved by a uniform step and reflected at 0 and 1.
 
   Args:

@@ -20,6 +20,8 @@ class ApiOptions:
     source_floor: of several, the least share of the samples that each gets.
     characters: of the glyphs, the k-th for class k; under `glyphs_all` all
       that any class may draw.
+    character_size: height of the glyphs over that of the image, in the middle
+      of its range: 1 where characters fill the image, 0.72 as in MNIST.
     pool: of the pool, a source of `data.class_images`.
     pool_dir: where the files of that source are.
     pool_crops: images for each class where the source is `photographs`.
@@ -51,6 +53,7 @@ class ApiOptions:
   api: str = "glyphs"
   source_floor: float = 0.05
   characters: str = "0123456789"
+  character_size: float = 1.0
   pool: str = "photographs"
   pool_dir: str = ""
   pool_crops: int = 1000
@@ -74,6 +77,7 @@ class ApiOptions:
     validate.one_of(SCHEDULERS, scheduler=self.scheduler)
     validate.one_of(PRECISIONS, precision=self.precision)
     validate.within(0, 1, "[)", source_floor=self.source_floor)
+    validate.within(0, 2, "(]", character_size=self.character_size)
     validate.whole(
       1, pool_crops=self.pool_crops, pool_neighbours=self.pool_neighbours
     )

@@ -168,7 +168,9 @@ def from_arrays(
   return PoolApi(
     images,
     sizes,
-    np.arange(num_classes) if labels is not None else np.zeros(num_classes, int),
+    np.arange(num_classes)
+    if labels is not None
+    else np.zeros(num_classes, int),
     table,
     public,
   )

@@ -54,7 +54,8 @@ class StableDiffusionApi(Api):
     """
     labels = np.asarray(labels)
     parts = [
-      self._sample(labels[part], seeds) for part, seeds in self._parts(key, labels)
+      self._sample(labels[part], seeds)
+      for part, seeds in self._parts(key, labels)
     ]
     return np.concatenate(parts)
 

@@ -1,6 +1,7 @@
-"""Characters of fonts as tables of signed distances, made on the host.
+"""Characters as tables of signed distances, made on the host.
 
-The fonts are those that come with matplotlib: nothing is downloaded. The
+The fonts are those that come with matplotlib, and digits are written by hand
+as well (`strokes`): nothing is downloaded. The
 distance to an outline is exact, so a table of few cells gives smooth strokes
 of any weight: where it is below a threshold there is ink.
 """
@@ -12,27 +13,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from syndata_jax.errors import UserError
+from syndata_jax.evolution.apis.glyphs import strokes
 
-# With upright figures of one height each.
+# One of each shape: what is only bolder or slanted, the simulator makes itself.
 FONTS = (
   "DejaVuSans.ttf",
-  "DejaVuSans-Bold.ttf",
-  "DejaVuSans-Oblique.ttf",
-  "DejaVuSansMono.ttf",
-  "DejaVuSansMono-Oblique.ttf",
   "DejaVuSerif.ttf",
-  "DejaVuSerif-Italic.ttf",
   "STIXGeneral.ttf",
-  "STIXGeneralBol.ttf",
-  "STIXGeneralItalic.ttf",
-  "cmb10.ttf",
-  "cmr10.ttf",
   "cmss10.ttf",
   "cmti10.ttf",
   "cmtt10.ttf",
 )
 # Points of an em: curves are cut into straight edges of about a point.
-_EM = 100.0
+_EM = 40.0
 
 
 def signed_distance(
@@ -44,12 +37,12 @@ def signed_distance(
   a hole is a polygon of the other direction.
 
   Args:
-    polygons: f64[V,2] each, closed by an edge from the last vertex to the
+    polygons: real[V,2] each, closed by an edge from the last vertex to the
       first; at least one.
-    points: f64[P,2].
+    points: real[P,2].
 
   Returns:
-    f64[P].
+    real[P].
   """
   nearest = np.full(len(points), np.inf)
   winding = np.zeros(len(points), int)
@@ -59,18 +52,19 @@ def signed_distance(
     dx, dy = x1 - x0, y1 - y0
     length = np.maximum(dx * dx + dy * dy, 1e-30)
     along = np.clip(((x - x0) * dx + (y - y0) * dy) / length, 0, 1)
-    gap = np.hypot(x - x0 - along * dx, y - y0 - along * dy)
+    gap = (x - x0 - along * dx) ** 2 + (y - y0 - along * dy) ** 2
     nearest = np.minimum(nearest, gap.min(axis=1))
     side = dx * (y - y0) - dy * (x - x0)
     up = (y0 <= y) & (y < y1) & (side > 0)
     down = (y1 <= y) & (y < y0) & (side < 0)
     winding += up.sum(axis=1) - down.sum(axis=1)
+  nearest = np.sqrt(nearest)
   return np.where(winding != 0, -nearest, nearest)
 
 
 @functools.lru_cache(maxsize=8)
 def tables(characters: str, cells: int, reach: float) -> np.ndarray:
-  """Distances to every character of every font that has them all.
+  """Distances to every character, of every font and hand that has them all.
 
   Each character fills the square [-1, 1]: as high as that or, where it is
   wider than high, as wide.
@@ -89,16 +83,17 @@ def tables(characters: str, cells: int, reach: float) -> np.ndarray:
   """
   axis = np.linspace(-reach, reach, cells)
   y, x = np.meshgrid(axis, axis, indexing="ij")
-  points = np.stack([x.ravel(), y.ravel()], axis=1)
-  fonts = _fonts_with(characters)
-  drawn = [
-    [
-      signed_distance(_polygons(font, one), points).reshape(cells, cells)
-      for one in characters
-    ]
-    for font in fonts
+  points = np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)
+  printed = [
+    [signed_distance(_polygons(font, one), points) for one in characters]
+    for font in _fonts_with(characters)
   ]
-  return np.asarray(drawn, np.float32)
+  written = [
+    [strokes.signed_distance(one, hand, points) for one in characters]
+    for hand in range(strokes.hands(characters))
+  ]
+  shape = len(printed + written), len(characters), cells, cells
+  return np.asarray(printed + written, np.float32).reshape(shape)
 
 
 def _fonts_with(characters: str) -> list[pathlib.Path]:
@@ -140,4 +135,7 @@ def _polygons(font: pathlib.Path, character: str) -> list[np.ndarray]:
   corners = np.concatenate(polygons)
   low, high = corners.min(axis=0), corners.max(axis=0)
   scale = np.array([2.0, -2.0]) / (high - low).max()
-  return [(polygon - (low + high) / 2) * scale for polygon in polygons]
+  return [
+    ((polygon - (low + high) / 2) * scale).astype(np.float32)
+    for polygon in polygons
+  ]

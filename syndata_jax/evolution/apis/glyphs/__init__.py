@@ -18,21 +18,23 @@ import numpy as np
 from syndata_jax.data.outside import check_shape
 from syndata_jax.errors import UserError
 from syndata_jax.evolution.api import Api
-from syndata_jax.evolution.apis import jitter, outlines
+from syndata_jax.evolution.apis import jitter
+from syndata_jax.evolution.apis.glyphs import outlines
 from syndata_jax.evolution.apis.options import ApiOptions
+from syndata_jax.evolution.apis.parts import in_parts
 from syndata_jax.keys import stream
 
 # Of the square [-1, 1] that is the image; angles in radians.
 _RANGES = {
-  "height": (0.62, 1.05),  # half the height of the character
-  "aspect": (0.6, 1.25),  # width over height, where 1 is the font's
-  "rotation": (-0.3, 0.3),
-  "shear": (-0.35, 0.45),
-  "right": (-0.15, 0.15),
-  "down": (-0.1, 0.1),
-  "weight": (-0.06, 0.14),  # added to the outline all around
-  "softness": (0.5, 1.6),  # of the edge, in pixels
-  "ink": (0.75, 1.1),  # brightness, cut at 1
+  "height": (0.82, 1.12),  # over what it is set to
+  "aspect": (0.55, 1.35),  # width over height, where 1 is the font's
+  "rotation": (-0.2, 0.2),
+  "shear": (-0.2, 0.4),  # to the right, of the top
+  "right": (-0.1, 0.1),
+  "down": (-0.07, 0.07),
+  "weight": (-0.04, 0.22),  # of the pen, added to the outline all around
+  "softness": (0.8, 1.8),  # of the edge, in pixels
+  "ink": (0.85, 1.3),  # brightness, cut at 1
 }
 # Control points of the bend, a side, and how far they move at most.
 _BEND, _FAR = 4, 0.28
@@ -62,16 +64,18 @@ class GlyphApi(Api):
     tables: f32[F,K,G,G], see `outlines.tables`.
     every: whether any class may draw any character; which ones it should, the
       votes then say. A variation keeps its parent's.
+    size: height of the characters over that of the image, in the middle.
   """
 
   image_shape: tuple[int, int, int]
   characters: str
   tables: np.ndarray
   every: bool = False
+  size: float = 1.0
   traceable: bool = True
   public: tuple[str, ...] = (
-    "shapes of characters in the fonts of matplotlib; ranges of size, slant,"
-    " bend and stroke, set by hand for handwritten digits",
+    "characters in fonts of matplotlib, digits as hands write them, and ranges"
+    " of their size, slant, bend and stroke, set by looking at public digits",
   )
 
   def random(self, key: jax.Array, labels: jax.Array) -> Glyphs:
@@ -98,7 +102,11 @@ class GlyphApi(Api):
     )
 
   def variation(
-    self, key: jax.Array, samples: Glyphs, labels: jax.Array, degree: float | jax.Array
+    self,
+    key: jax.Array,
+    samples: Glyphs,
+    labels: jax.Array,
+    degree: float | jax.Array,
   ) -> Glyphs:
     """The same characters, drawn otherwise.
 
@@ -123,9 +131,9 @@ class GlyphApi(Api):
 
   def render(self, samples: Glyphs) -> jax.Array:
     """Images u8[B,H,W,C]."""
-    draw = lambda one: _draw(one, jnp.asarray(self.tables), self.image_shape)
-    images: jax.Array = jax.lax.map(draw, samples, batch_size=_AT_ONCE)
-    return images
+    tables = jnp.asarray(self.tables)
+    draw = jax.vmap(lambda one: _draw(one, tables, self.image_shape, self.size))
+    return in_parts(draw, samples, _AT_ONCE)
 
 
 def make(
@@ -153,11 +161,16 @@ def make(
       f" {num_classes}, one for each class"
     )
   tables = outlines.tables(characters, _CELLS, _REACH)
-  return GlyphApi(image_shape, characters, tables, every)
+  return GlyphApi(
+    image_shape, characters, tables, every, options.character_size
+  )
 
 
 def _draw(
-  one: Glyphs, tables: jax.Array, shape: tuple[int, int, int]
+  one: Glyphs,
+  tables: jax.Array,
+  shape: tuple[int, int, int],
+  size: float,
 ) -> jax.Array:
   """One image u8[H,W,C].
 
@@ -165,6 +178,7 @@ def _draw(
     one: leaves without the axis B.
     tables: f32[F,K,G,G].
     shape: (H, W, C).
+    size: see `GlyphApi`.
   """
   height, width, channels = shape
   finer = max(1, -(-_POINTS // height))
@@ -174,11 +188,13 @@ def _draw(
   }
   points, basis = _grid(height * finer, width * finer)
   points = points + _FAR * (basis @ (2 * one.bend - 1))
-  scale = values["height"]
+  scale = values["height"] = size * values["height"]
   places = _placed(points, values)
   distance = scale * _read(tables[one.font, one.character], places)
   # Half of the image is H/2 pixels.
-  pixels = (distance - values["weight"]) * (height / 2) / values["softness"]
+  pixels = (
+    (distance - size * values["weight"]) * (height / 2) / values["softness"]
+  )
   ink = jnp.clip(0.5 - pixels, 0, 1)
   ink = ink.reshape(height, finer, width, finer).mean((1, 3))[..., None]
   if channels == 1:

@@ -12,40 +12,43 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from syndata_jax.data.outside import check_shape
 from syndata_jax.errors import UserError
 from syndata_jax.evolution.api import Api
-from syndata_jax.evolution.apis import jitter, patterns
+from syndata_jax.evolution.apis import jitter
+from syndata_jax.evolution.apis.garments import patterns
 from syndata_jax.evolution.apis.options import ApiOptions
+from syndata_jax.evolution.apis.parts import in_parts
 from syndata_jax.keys import stream
 
 # Of the square [-1, 1] that is the image; angles in radians.
 _RANGES = {
-  "width": (0.75, 1.1),
-  "height": (0.8, 1.05),
+  "width": (0.85, 1.12),
+  "height": (0.88, 1.06),
   "right": (-0.06, 0.06),
   "down": (-0.08, 0.08),
   "rotation": (-0.06, 0.06),
   "softness": (0.8, 1.8),  # of edges, in pixels
-  "cloth": (0.12, 1.0),  # brightness
-  "light_x": (-0.25, 0.25),  # how it changes from side to side
-  "light_y": (-0.25, 0.25),
-  "stripes": (-0.5, 0.35),  # their strength; none below 0
+  "cloth": (0.2, 1.15),  # brightness
+  "light_x": (-0.2, 0.2),  # how it changes from side to side
+  "light_y": (-0.2, 0.2),
+  "stripes": (-0.7, 0.35),  # their strength; none below 0
   "stripe_angle": (-0.3, 1.87),  # horizontal is 0
   "stripe_width": (4.0, 16.0),  # radians from edge to middle
   "stripe_phase": (0.0, 6.283),
-  "folds": (0.0, 0.25),  # their strength
+  "folds": (0.0, 0.2),  # their strength
   "fold_angle": (0.0, 3.142),
   "fold_phase": (0.0, 6.283),
-  "print": (-0.5, 0.5),  # brightness of a patch; weak ones are none
+  "print": (-0.4, 0.4),  # brightness of a patch; weak ones are none
   "print_right": (-0.3, 0.3),
   "print_down": (-0.5, 0.4),
   "print_size": (0.08, 0.35),
-  "grain": (0.0, 0.12),  # deviation of single pixels
+  "grain": (0.0, 0.07),  # deviation of single pixels
 }
-_FAINT = 0.15  # prints that are weaker are left out
-_AT_ONCE = 32
+_FAINT = 0.2  # prints that are weaker are left out
+_AT_ONCE = 64
 
 
 class Garments(NamedTuple):
@@ -120,9 +123,8 @@ class GarmentApi(Api):
 
   def render(self, samples: Garments) -> jax.Array:
     """Images u8[B,H,W,C]."""
-    draw = lambda one: _draw(one, self.image_shape)
-    images: jax.Array = jax.lax.map(draw, samples, batch_size=_AT_ONCE)
-    return images
+    draw = jax.vmap(lambda one: _draw(one, self.image_shape))
+    return in_parts(draw, samples, _AT_ONCE)
 
 
 def make(
@@ -160,77 +162,89 @@ def _draw(one: Garments, shape: tuple[int, int, int]) -> jax.Array:
     name: jitter.between(low, high, one.look[place])
     for place, (name, (low, high)) in enumerate(_RANGES.items())
   }
-  points = _placed(_grid(height, width), values)
+  x, y = _placed(*_grid(height, width), values)
   table = jax.tree.map(lambda a: jnp.asarray(a)[one.kind], patterns.tables())
   corners = table.corners + jnp.tensordot(one.shape, table.corner_moves, 1)
   brightness = table.brightness + one.shape @ table.brightness_moves
   soft = values["softness"] / (height / 2)
-  ink = jnp.zeros(len(points))
-  for place in range(len(corners)):
-    distance = _distance(points, corners[place])
-    covered = jnp.clip(0.5 - distance / soft, 0, 1)
-    ink = ink + covered * (brightness[place] - ink)
-  ink = ink * _cloth(points, values, one.grain)
-  grey = jnp.clip(ink, 0, 1)[:, None]
+  covered = jnp.clip(0.5 - distances(x, y, corners) / soft, 0, 1)
+  cover = lambda ink, layer: (ink + layer[0] * (layer[1] - ink), None)
+  ink, _ = lax.scan(cover, jnp.zeros(x.shape), (covered, brightness))
+  grey = jnp.clip(ink * _cloth(x, y, values, one.grain), 0, 1)[:, None]
   image = grey * one.tint if len(one.tint) else grey
   return jnp.round(255 * image).reshape(shape).astype(jnp.uint8)
 
 
-def _grid(height: int, width: int) -> np.ndarray:
-  """Middles of the pixels f32[P,2], x to the right and y down.
+def _grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+  """Middles of the pixels, x to the right f32[P] and y down f32[P].
 
   The square [-1, 1] is the whole image, whatever its sides are.
   """
   row = 2 * (np.arange(width) + 0.5) / width - 1
   column = 2 * (np.arange(height) + 0.5) / height - 1
   y, x = np.meshgrid(column, row, indexing="ij")
-  return np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)
+  return x.ravel().astype(np.float32), y.ravel().astype(np.float32)
 
 
-def _placed(points: np.ndarray, values: dict[str, jax.Array]) -> jax.Array:
-  """Points of the image as points of the pattern, f32[P,2]."""
-  x = points[:, 0] - values["right"]
-  y = points[:, 1] - values["down"]
+def _placed(
+  x: np.ndarray, y: np.ndarray, values: dict[str, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+  """Points of the image as points of the pattern, x and y f32[P]."""
+  away_x, away_y = x - values["right"], y - values["down"]
   cosine, sine = jnp.cos(values["rotation"]), jnp.sin(values["rotation"])
-  x, y = cosine * x + sine * y, cosine * y - sine * x
-  return jnp.stack([x / values["width"], y / values["height"]], axis=1)
+  turned_x = cosine * away_x + sine * away_y
+  turned_y = cosine * away_y - sine * away_x
+  return turned_x / values["width"], turned_y / values["height"]
 
 
-def _distance(points: jax.Array, corners: jax.Array) -> jax.Array:
-  """Distances to the outline of a simple polygon, below 0 inside: f32[P].
+def distances(x: jax.Array, y: jax.Array, corners: jax.Array) -> jax.Array:
+  """Distances to outlines of simple polygons, below 0 inside: f32[L,P].
 
-  Inside is what a ray to the right leaves an odd number of times.
+  Inside is what a ray to the right leaves an odd number of times. Written edge
+  by edge, so that every operation runs over all points of all polygons.
 
   Args:
-    points: f32[P,2].
-    corners: f32[V,2], an edge leads from the last to the first.
+    x: f32[P].
+    y: f32[P].
+    corners: f32[L,V,2], an edge leads from the last to the first.
   """
-  start, end = corners, jnp.roll(corners, -1, axis=0)
-  edge = end - start
-  offset = points[:, None] - start
-  length = jnp.maximum((edge**2).sum(-1), 1e-12)
-  along = jnp.clip((offset * edge).sum(-1) / length, 0, 1)
-  gap = ((offset - along[..., None] * edge) ** 2).sum(-1).min(axis=1)
-  x, y = points[:, :1], points[:, 1:]
-  crosses = (start[:, 1] <= y) != (end[:, 1] <= y)
-  height = jnp.where(edge[:, 1] == 0, 1.0, edge[:, 1])
-  there = start[:, 0] + (y - start[:, 1]) / height * edge[:, 0]
-  inside = (crosses & (x < there)).sum(axis=1) % 2 == 1
-  distance = jnp.sqrt(jnp.maximum(gap, 1e-12))
-  return jnp.where(inside, -distance, distance)
+
+  def edge(
+    seen: tuple[jax.Array, jax.Array], ends: tuple[jax.Array, jax.Array]
+  ) -> tuple[tuple[jax.Array, jax.Array], None]:
+    nearest, inside = seen
+    (x0, y0), (x1, y1) = (end.T[..., None] for end in ends)
+    dx, dy = x1 - x0, y1 - y0
+    shorter = 1 / jnp.maximum(dx * dx + dy * dy, 1e-12)
+    along = jnp.clip(((x - x0) * dx + (y - y0) * dy) * shorter, 0, 1)
+    gap = (x - x0 - along * dx) ** 2 + (y - y0 - along * dy) ** 2
+    # A level edge is crossed by no ray.
+    slope = dx / jnp.where(dy == 0, 1.0, dy)
+    crosses = ((y0 <= y) != (y1 <= y)) & (x < x0 + (y - y0) * slope)
+    return (jnp.minimum(nearest, gap), inside != crosses), None
+
+  starts = jnp.swapaxes(corners, 0, 1)
+  none = jnp.full((len(corners), len(x)), jnp.inf)
+  (nearest, inside), _ = lax.scan(
+    edge, (none, jnp.zeros(none.shape, bool)), (starts, jnp.roll(starts, -1, 0))
+  )
+  return jnp.where(inside, -1, 1) * jnp.sqrt(jnp.maximum(nearest, 1e-12))
 
 
 def _cloth(
-  points: jax.Array, values: dict[str, jax.Array], grain: jax.Array
+  x: jax.Array,
+  y: jax.Array,
+  values: dict[str, jax.Array],
+  grain: jax.Array,
 ) -> jax.Array:
   """Brightness of the cloth at points of the pattern, f32[P].
 
   Args:
-    points: f32[P,2].
+    x: f32[P].
+    y: f32[P].
     values: of the look.
     grain: u32[], names the noise.
   """
-  x, y = points.T
   wave = lambda angle, width, phase: jnp.sin(
     width * (jnp.cos(angle) * y + jnp.sin(angle) * x) + phase
   )
