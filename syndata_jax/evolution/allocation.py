@@ -1,5 +1,7 @@
 """Shares of several generators in the next population, by their votes."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,6 +37,7 @@ def decaying_weights(k: int) -> np.ndarray:
   return raw / np.linalg.norm(raw)
 
 
+@functools.partial(jax.jit, static_argnames=("num_sources", "floor"))
 def allocation(
   weights: jax.Array, source: jax.Array, num_sources: int, floor: float
 ) -> jax.Array:
@@ -62,6 +65,7 @@ def allocation(
   return floor + (1 - num_sources * floor) * share
 
 
+@jax.jit
 def largest_remainder(shares: jax.Array, size: jax.Array) -> jax.Array:
   """Whole numbers of a size in total, nearest to the shares.
 
@@ -93,6 +97,7 @@ def largest_remainder(shares: jax.Array, size: jax.Array) -> jax.Array:
   return lax.fori_loop(0, shares.shape[0], give, count)
 
 
+@jax.jit
 def reassigned(
   source: jax.Array,
   labels: jax.Array,
@@ -134,6 +139,7 @@ def reassigned(
   return jnp.where(stays, source, jnp.minimum(other, num_sources - 1))
 
 
+@jax.jit
 def drawn(
   key: jax.Array,
   wanted: jax.Array,

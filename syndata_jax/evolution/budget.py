@@ -31,8 +31,11 @@ NAMES = ("uniform", "increasing", "decreasing", "adaptive")
 # How far replacing an example moves a histogram: one vote less, one more.
 REPLACE_ONE = math.sqrt(2)
 
-# A step of the adaptive rule gets between half and twice an even share.
-_LEAST, _MOST = 0.5, 2.0
+# The adaptive rule: least and most of a histogram's share, how many of the last
+# histograms are heard, and the signal to noise that nobody would see.
+_LEAST, _MOST = 0.5, 1.5
+_STABLE = 2
+_UNSEEN = 0.1
 # What is left after rounding is no budget.
 _ROUNDING = 1e-9
 
@@ -47,7 +50,7 @@ class Plan:
   Attributes:
     total: mu^2 of all histograms together; infinite for no noise at all.
     weights: shares of the histograms, as many as there are iterations, sum 1.
-    adaptive: whether signals decide, with `weights` as the even start.
+    adaptive: whether signals decide, with `weights` as where they start.
   """
 
   total: float
@@ -68,8 +71,8 @@ class Plan:
     Args:
       signals: of all histograms so far.
     """
-    step, left = len(signals), len(self.weights) - len(signals)
-    if left <= 0:
+    step = len(signals)
+    if step >= len(self.weights):
       return None
     if math.isinf(self.total):
       return 0.0
@@ -78,7 +81,7 @@ class Plan:
     rest = self.total - math.fsum(signal.spent for signal in signals)
     if rest <= self.total * _ROUNDING:
       return None
-    share = _share(signals, rest, left)
+    share = _share(signals, rest, self.weights[step:])
     return None if share is None else _noise(min(share, rest))
 
   def rest(self, signals: Sequence[Signal]) -> float:
@@ -141,10 +144,13 @@ def weights(
 ) -> tuple[float, ...]:
   """Shares of mu^2, one an iteration, sum 1.
 
+  Late histograms gain most from little noise: votes are spread over ever more
+  candidates that are alike, and what the last ones choose is released.
+
   Args:
     budget: one of `NAMES`; iteration t of 1 to T has a share proportional to t
-      if `increasing`, to T + 1 - t if `decreasing`. Or the shares, in any
-      unit, all above 0.
+      if `increasing`, to T + 1 - t if `decreasing`, and to t^2 before the
+      adaptive rule changes it. Or the shares, in any unit, all above 0.
     num_iterations: T.
 
   Raises:
@@ -156,9 +162,11 @@ def weights(
     validate.one_of(NAMES, budget=budget)
     ramp = range(1, num_iterations + 1)
     parts: Sequence[float] = {
+      "uniform": (1,) * num_iterations,
       "increasing": tuple(ramp),
       "decreasing": tuple(reversed(ramp)),
-    }.get(budget, (1,) * num_iterations)
+      "adaptive": tuple(t * t for t in ramp),
+    }[budget]
   else:
     parts = tuple(budget)
     if len(parts) != num_iterations:
@@ -257,10 +265,33 @@ def left(ledger: Ledger) -> float:
 
 
 def _share(
-  signals: Sequence[Signal], rest: float, left: int
+  signals: Sequence[Signal], rest: float, weights: Sequence[float]
 ) -> float | None:
-  """mu^2 that the adaptive rule gives to the next histogram."""
-  return rest / left
+  """mu^2 that the adaptive rule gives to the next histogram.
+
+  By default its weight's share of the rest. Half of that where votes would not
+  stand out of the noise, up to half more where they would, as the weaker of
+  the last two histograms says: a signal counts if it is stable. What one
+  histogram is not given, the later ones share. None where even the rest as a
+  whole, spent on one histogram, would show nothing.
+
+  Args:
+    signals: of all histograms so far.
+    rest: mu^2 that is left, above 0.
+    weights: of the histograms to come, one at least.
+  """
+  share = rest * weights[0] / math.fsum(weights)
+  recent = signals[-_STABLE:]
+  if len(recent) < _STABLE:
+    return share
+  most = max(signal.spread + 2 * signal.spread_error for signal in recent)
+  if most * rest < _UNSEEN:
+    return None
+  if len(weights) == 1:
+    return rest
+  # Signal to noise, if the histogram were given its share.
+  ratio = share * max(0.0, min(signal.spread for signal in recent))
+  return share * min(max(2 - 2 / (1 + ratio), _LEAST), _MOST)
 
 
 def _noise(square: float) -> float:

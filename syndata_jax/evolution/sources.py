@@ -9,6 +9,7 @@ a large number of generators.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -147,23 +148,19 @@ class Several(Api):
       weights: f32[S], noisy votes above the threshold of the population.
       population: [S], for which was voted.
     """
-    num_sources = len(self.apis)
-    source, labels = jnp.asarray(parents.source), jnp.asarray(parents.labels)
-    of_all = jnp.asarray(population.source)
-    weights = jnp.asarray(weights, jnp.float32)
-    groups = jnp.asarray(population.labels) * num_sources + of_all
-    shares = allocation(weights, of_all, num_sources, self.floor)
-    each = labels[:, None] * num_sources + jnp.arange(num_sources)
-    target = reassigned(source, labels, shares, has_members(each, groups))
-    rows = drawn(key, labels * num_sources + target, groups, weights)
-    # Of both, one after the other.
-    count = source.shape[0]
-    index = jnp.where(target == source, jnp.arange(count), count + rows)
-    if not self.traceable:
-      index = np.asarray(index)
+    index = _heirs(
+      key,
+      parents.source,
+      parents.labels,
+      weights,
+      population.source,
+      population.labels,
+      len(self.apis),
+      self.floor,
+    )
     stacked = jax.tree.map(self._concatenate, parents, population)
     # Its source and its class come with the sample.
-    return _take(stacked, index)
+    return _take(stacked, index if self.traceable else np.asarray(index))
 
   def _each(
     self,
@@ -221,6 +218,39 @@ class Several(Api):
     return (jnp if self.traceable else np).concatenate(leaves)
 
 
+@functools.partial(jax.jit, static_argnames=("num_sources", "floor"))
+def _heirs(
+  key: jax.Array,
+  source: jax.Array,
+  labels: jax.Array,
+  weights: jax.Array,
+  sources: jax.Array,
+  all_labels: jax.Array,
+  num_sources: int,
+  floor: float,
+) -> jax.Array:
+  """Rows i32[B] of parents and population, one after the other.
+
+  Args:
+    key: of the draw.
+    source: i32[B], of the parents.
+    labels: i32[B], ascending.
+    weights: f32[S], of the population.
+    sources: i32[S].
+    all_labels: i32[S].
+    num_sources: G.
+    floor: as in `allocation`.
+  """
+  count = source.shape[0]
+  weights = jnp.asarray(weights, jnp.float32)
+  groups = all_labels * num_sources + sources
+  shares = allocation(weights, sources, num_sources, floor)
+  each = labels[:, None] * num_sources + jnp.arange(num_sources)
+  target = reassigned(source, labels, shares, has_members(each, groups))
+  rows = drawn(key, labels * num_sources + target, groups, weights)
+  return jnp.where(target == source, jnp.arange(count), count + rows)
+
+
 def _in_tiles(
   key: jax.Array,
   functions: Sequence[Callable[..., Any]],
@@ -266,6 +296,8 @@ def _in_tiles(
 
 
 def _take(samples: Any, rows: Any) -> Any:
+  if isinstance(rows, jax.Array):  # perhaps traced: NumPy cannot read it
+    samples = jax.tree.map(jnp.asarray, samples)
   return jax.tree.map(lambda leaf: leaf[rows], samples)
 
 
