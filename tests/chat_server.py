@@ -147,7 +147,7 @@ def serving(answer):
   state = Server(answer)
 
   class Handler(http.server.BaseHTTPRequestHandler):
-    def do_POST(self):  # noqa: N802
+    def do_POST(self):
       if self.path != "/v1/chat/completions":
         _write(self, 404, b"{}", {})
       else:

@@ -69,7 +69,7 @@ class TableApi(Api):
         how far a number moves at most, of its column's range.
     """
     moves, redraws, categories = jax.random.split(key, 3)
-    floats = jnp.asarray(samples.floats)
+    floats = samples.floats
     steps = jax.random.uniform(moves, floats.shape, minval=-1.0)
     shape = samples.categories.shape
     is_redrawn = jax.random.uniform(redraws, shape) < degree
@@ -83,6 +83,7 @@ class TableApi(Api):
 
   def render(self, samples: Rows) -> Rows:
     """Rows as they are released: integers whole, rules obeyed."""
+    samples = jax.tree.map(jnp.asarray, samples)
     return self.valid(snapped(self.schema, samples))
 
   def _categories(self, key: jax.Array, size: int) -> jax.Array:

@@ -7,16 +7,15 @@ of each column is kept, at no further cost, for the classes share no record.
 """
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from syndata_jax import keys, validate
-from syndata_jax.evolution.tables import rules
+from syndata_jax.evolution.tables.api import TableApi
 from syndata_jax.evolution.tables.columns import Numeric
-from syndata_jax.evolution.tables.rows import Array, Rows, Table, snapped
+from syndata_jax.evolution.tables.rows import Rows, Table
 from syndata_jax.evolution.tables.schema import Schema
 from syndata_jax.privacy import Ledger, Release
 
@@ -78,39 +77,98 @@ def marginals(
       replace_one_sensitivity=math.sqrt(2),
     )
   )
-  sizes = [_num_bins(column, bins) for column in schema.numbers]
-  sizes += [len(column.values) for column in schema.categories]
-  num_classes = len(schema.classes)
-  of_classes, of_columns, others = jax.random.split(
-    keys.stream(key, "marginals"), 3
-  )
-  noisy = _noisy_histograms(
-    _places(table.rows, schema, sizes),
-    jnp.asarray(table.labels),
-    of_columns,
-    noise_multiplier,
-    tuple(sizes),
-    num_classes,
-    by_label,
-  )
-  labels = _draw(of_classes, noisy[-1], jnp.zeros(num_samples, jnp.int32))
-  drawn = []
-  for place, histogram in enumerate(noisy[:-1]):
-    of_column = jax.random.fold_in(others, place)
-    drawn.append(_draw(of_column, histogram, labels if by_label else 0 * labels))
+  noisy = noisy_histograms(table, schema, key, noise_multiplier, bins, by_label)
+  generator = keys.host(keys.stream(key, "marginals.rows"))
+  nobody = np.zeros(num_samples, np.int32)
+  labels = draw(generator, noisy[-1], nobody)
+  of_class = labels if by_label else nobody
+  drawn = [draw(generator, each, of_class) for each in noisy[:-1]]
   width = len(schema.numbers)
-  floats = [
-    _within_bin(jax.random.fold_in(of_columns, place), column, code, size)
-    for place, (column, code, size) in enumerate(
-      zip(schema.numbers, drawn, sizes, strict=False)
+  floats, categories = np.zeros((2, num_samples, 0))
+  if width:
+    floats = np.stack(
+      [
+        _within_bins(generator, column, codes, histogram.shape[1])
+        for column, codes, histogram in zip(
+          schema.numbers, drawn, noisy, strict=False
+        )
+      ],
+      axis=1,
     )
-  ]
-  rows = Rows(
-    _side_by_side(floats, num_samples, jnp.float32),
-    _side_by_side(drawn[width:], num_samples, jnp.int32),
-  )
-  valid = rules.project(schema.rules)
-  return Marginals(Table(valid(snapped(schema, rows)), labels), ledger)
+  if drawn[width:]:
+    categories = np.stack(drawn[width:], axis=1)
+  rows = Rows(floats.astype(np.float32), categories.astype(np.int32))
+  # Compiled as one: piece by piece it would take longer than all the rest.
+  rendered = jax.jit(TableApi(schema).render)(rows)
+  return Marginals(Table(rendered, labels), ledger)
+
+
+def noisy_histograms(
+  table: Table,
+  schema: Schema,
+  key: jax.Array,
+  stddev: float,
+  bins: int,
+  by_label: bool,
+) -> list[np.ndarray]:
+  """One of each column, and that of the label last; noise is on every bin.
+
+  Args:
+    table: private rows.
+    schema: of the table.
+    key: of the noise, which has a stream of its own.
+    stddev: of the noise.
+    bins: of a column of numbers at most.
+    by_label: whether the columns have a histogram of each class.
+
+  Returns:
+    f64[R, bins] for each column, R of K classes or of 1; f64[1, K].
+  """
+  generator = keys.host(keys.stream(key, "marginals.noise"))
+  floats, categories = (np.asarray(part) for part in table.rows)
+  columns = []
+  for column, units in zip(schema.numbers, floats.T, strict=True):
+    size = _num_bins(column, bins)
+    columns.append((_bins_of(column, units, size), size))
+  for category, codes in zip(schema.categories, categories.T, strict=True):
+    columns.append((codes, len(category.values)))
+  labels, num_classes = np.asarray(table.labels), len(schema.classes)
+  rows, height = (labels, num_classes) if by_label else (0 * labels, 1)
+  noisy = []
+  for codes, size in columns:
+    noisy.append(_noisy(generator, rows, codes, (height, size), stddev))
+  noisy.append(_noisy(generator, 0 * labels, labels, (1, num_classes), stddev))
+  return noisy
+
+
+def draw(
+  generator: np.random.Generator, noisy: np.ndarray, rows: np.ndarray
+) -> np.ndarray:
+  """Bins drawn by their noisy counts, i32[B].
+
+  Args:
+    generator: of the draws.
+    noisy: f64[R, bins]; counts below 0 are 0, and if all are, equal.
+    rows: i32[B], the histogram of each draw.
+  """
+  kept = np.maximum(noisy, 0.0)
+  kept[kept.sum(axis=1) == 0] = 1.0
+  ends = np.cumsum(kept, axis=1)
+  ends /= ends[:, -1:]
+  places = generator.random(len(rows))
+  return (places[:, None] >= ends[rows]).sum(axis=1).astype(np.int32)
+
+
+def _noisy(
+  generator: np.random.Generator,
+  rows: np.ndarray,
+  codes: np.ndarray,
+  shape: tuple[int, int],
+  stddev: float,
+) -> np.ndarray:
+  flat = np.ravel_multi_index((rows, codes), shape)
+  counts = np.bincount(flat, minlength=shape[0] * shape[1]).reshape(shape)
+  return counts + stddev * generator.standard_normal(shape)
 
 
 def _num_bins(column: Numeric, bins: int) -> int:
@@ -119,102 +177,24 @@ def _num_bins(column: Numeric, bins: int) -> int:
   return bins
 
 
-def _places(
-  rows: Rows, schema: Schema, sizes: Sequence[int]
-) -> tuple[jax.Array, ...]:
-  """The bin of every row, i32[B] for each column."""
-  floats = jnp.asarray(rows.floats)
-  places = []
-  for place, (column, size) in enumerate(
-    zip(schema.numbers, sizes, strict=False)
-  ):
-    units = floats[:, place]
-    if _is_exact(column, size):
-      code = jnp.round(column.offset(units, jnp))
-    else:
-      code = jnp.floor(units * size)
-    places.append(jnp.clip(code, 0, size - 1).astype(jnp.int32))
-  categories = jnp.asarray(rows.categories)
-  return (*places, *categories.T)
-
-
-def _within_bin(
-  key: jax.Array, column: Numeric, codes: jax.Array, size: int
-) -> jax.Array:
-  """Units anywhere in their bins, f32[B]."""
+def _bins_of(column: Numeric, units: np.ndarray, size: int) -> np.ndarray:
+  """The bins of units f32[B]."""
   if _is_exact(column, size):
-    return column.units(column.minimum + codes, jnp)
-  return (codes + jax.random.uniform(key, codes.shape)) / size
+    codes = column.released(units) - column.minimum
+  else:
+    codes = np.floor(units * size)
+  return np.clip(codes, 0, size - 1).astype(np.int32)
+
+
+def _within_bins(
+  generator: np.random.Generator, column: Numeric, codes: np.ndarray, size: int
+) -> np.ndarray:
+  """Units anywhere in their bins, f64[B]."""
+  if _is_exact(column, size):
+    return np.asarray(column.units(column.minimum + codes))
+  return (codes + generator.random(len(codes))) / size
 
 
 def _is_exact(column: Numeric, size: int) -> bool:
   """Whether every number of a column has a bin of its own."""
   return column.is_integer and column.steps + 1 == size
-
-
-def _noisy_histograms(
-  places: tuple[jax.Array, ...],
-  labels: jax.Array,
-  key: jax.Array,
-  stddev: float,
-  sizes: tuple[int, ...],
-  num_classes: int,
-  by_label: bool,
-) -> list[jax.Array]:
-  """f32[classes, bins] of each column, and f32[1, K] of the label, last.
-
-  Args:
-    places: i32[B], the bins of each column's values.
-    labels: i32[B].
-    key: of the noise.
-    stddev: of the noise on each bin.
-    sizes: bins of each column.
-    num_classes: K.
-    by_label: whether the columns have a histogram for each class.
-  """
-  noise = keys.stream(key, "noise")
-
-  # Compiled as one: clean counts never leave it.
-  @jax.jit
-  def run(places: tuple[jax.Array, ...], labels: jax.Array) -> list[jax.Array]:
-    nobody = jnp.zeros_like(labels)
-    rows = labels if by_label else nobody
-    height = num_classes if by_label else 1
-    noisy = []
-    for place, (codes, row, shape) in enumerate(
-      [
-        *(
-          (codes, rows, (height, size))
-          for codes, size in zip(places, sizes, strict=True)
-        ),
-        (labels, nobody, (1, num_classes)),
-      ]
-    ):
-      counts = jnp.zeros(shape).at[row, codes].add(1.0)
-      draw = jax.random.normal(jax.random.fold_in(noise, place), shape)
-      noisy.append(counts + stddev * draw)
-    return noisy
-
-  return run(places, labels)
-
-
-def _draw(key: jax.Array, noisy: jax.Array, rows: jax.Array) -> jax.Array:
-  """Bins drawn by their noisy counts, i32[B].
-
-  Args:
-    key: of the draw.
-    noisy: f32[R, bins]; those below 0 count as 0, and if all are, as equal.
-    rows: i32[B], the histogram of each draw.
-  """
-  kept = jnp.maximum(noisy, 0.0)
-  empty = kept.sum(axis=1, keepdims=True) == 0
-  logits = jnp.log(jnp.where(empty, 1.0, kept))
-  return jax.random.categorical(key, logits[rows]).astype(jnp.int32)
-
-
-def _side_by_side(
-  columns: Sequence[Array], size: int, dtype: jax.typing.DTypeLike
-) -> jax.Array:
-  if not columns:
-    return jnp.zeros((size, 0), dtype)
-  return jnp.stack(columns, axis=1).astype(dtype)

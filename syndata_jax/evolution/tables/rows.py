@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 
 if TYPE_CHECKING:
   from syndata_jax.evolution.tables.schema import Schema
 
-Array = jax.Array | np.ndarray
+# Of JAX where rows evolve, of NumPy where they are read and written.
+Array = Any
 
 
 class Rows(NamedTuple):
@@ -51,7 +50,7 @@ def snapped(schema: Schema, rows: Rows) -> Rows:
   """
   columns = []
   for place, column in enumerate(schema.numbers):
-    units = jnp.asarray(rows.floats)[:, place]
+    units = rows.floats[:, place]
     if column.is_integer:
       whole = jnp.round(column.offset(units, jnp))
       units = (
@@ -60,5 +59,5 @@ def snapped(schema: Schema, rows: Rows) -> Rows:
         else column.units(column.minimum + whole, jnp)
       )
     columns.append(jnp.clip(units, 0.0, 1.0))
-  floats = jnp.stack(columns, axis=1) if columns else jnp.asarray(rows.floats)
+  floats = jnp.stack(columns, axis=1) if columns else rows.floats
   return rows._replace(floats=floats.astype(jnp.float32))

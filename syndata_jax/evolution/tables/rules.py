@@ -181,11 +181,9 @@ def parse(
   """
   if not isinstance(declared, list):
     raise UserError(f"rules={declared!r}: a list of rules needed")
-  columns: dict[str, tuple[int, Column]] = {
-    column.name: (place, column)
-    for kind in (numbers, categories)
-    for place, column in enumerate(kind)
-  }
+  columns: dict[str, tuple[int, Column]] = {}
+  columns.update({each.name: (i, each) for i, each in enumerate(numbers)})
+  columns.update({each.name: (i, each) for i, each in enumerate(categories)})
   parsed = []
   for place, fields in enumerate(declared):
     name = f"rules[{place}]"

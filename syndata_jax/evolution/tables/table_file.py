@@ -51,7 +51,9 @@ def read(path: files.Path, schema: Schema) -> Table:
   return Table(
     Rows(
       _stacked([coded[each.name] for each in schema.numbers], size, np.float32),
-      _stacked([coded[each.name] for each in schema.categories], size, np.int32),
+      _stacked(
+        [coded[each.name] for each in schema.categories], size, np.int32
+      ),
     ),
     np.asarray(labels, np.int32),
   )

@@ -23,9 +23,7 @@ class Usage(NamedTuple):
 
   def plus(self, other: "Usage") -> "Usage":
     """Both together."""
-    return Usage(
-      self.prompt + other.prompt, self.completion + other.completion
-    )
+    return Usage(self.prompt + other.prompt, self.completion + other.completion)
 
 
 class Answers:

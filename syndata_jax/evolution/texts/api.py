@@ -84,9 +84,7 @@ class TextApi(Api):
     varied = np.array(samples, object)
     rows, requests = [], []
     for row, label in enumerate(np.asarray(labels)):
-      request = self._other(
-        varied[row], int(label), float(degree), generator
-      )
+      request = self._other(varied[row], int(label), float(degree), generator)
       if request is not None:
         rows.append(row)
         requests.append(request)
@@ -152,7 +150,9 @@ class TextApi(Api):
     return self.options.labels[label] if self.options.labels else ""
 
   def _about(self, label: int) -> str:
-    return f" for the label {self._name(label)!r}" if self.options.labels else ""
+    return (
+      f" for the label {self._name(label)!r}" if self.options.labels else ""
+    )
 
 
 def _objects(texts: Sequence[str]) -> np.ndarray:

@@ -309,12 +309,7 @@ def _read(reply: Any, most: Usage) -> tuple[str, Usage]:
   content = getattr(message, "content", None)
   if content is not None and not isinstance(content, str):
     raise ValueError("content is no text")
-  counts = [
-    getattr(getattr(reply, "usage", None), name, None)
-    for name in ("prompt_tokens", "completion_tokens")
-  ]
-  is_counted = all(isinstance(count, int) and count >= 0 for count in counts)
-  usage = Usage(*counts) if is_counted else most
+  usage = _usage(getattr(reply, "usage", None)) or most
   is_refused = (
     getattr(message, "refusal", None)
     or getattr(choices[0], "finish_reason", None) in _REFUSALS
@@ -323,6 +318,16 @@ def _read(reply: Any, most: Usage) -> tuple[str, Usage]:
     return "", usage
   # Half of a surrogate pair is a character of no encoding.
   return content.encode("utf-8", "replace").decode(), usage
+
+
+def _usage(reported: Any) -> Usage | None:
+  counts = []
+  for name in ("prompt_tokens", "completion_tokens"):
+    count = getattr(reported, name, None)
+    if not isinstance(count, int) or count < 0:
+      return None
+    counts.append(count)
+  return Usage(*counts)
 
 
 def _retry_after(response: Any) -> float:

@@ -142,6 +142,8 @@ class TextOptions(EndpointOptions):
     for name in ("blank_prompt", "rephrase_prompt"):
       prompts.check(name, getattr(self, name), prompts.OF_VARIATION, "text")
     if "{keyword}" in self.random_prompt and not self.keywords:
-      raise UserError("keywords=(): must have one, random_prompt names {keyword}")
+      raise UserError(
+        "keywords=(): must have one, random_prompt names {keyword}"
+      )
     if "{label}" in self.random_prompt and not self.labels:
       raise UserError("labels=(): must have one, random_prompt names {label}")

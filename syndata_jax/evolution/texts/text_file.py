@@ -75,9 +75,7 @@ def write(
   files.write(path, "".join(lines))
 
 
-def _fields(
-  line: str, place: str, places: dict[str, int]
-) -> tuple[str, int]:
+def _fields(line: str, place: str, places: dict[str, int]) -> tuple[str, int]:
   """Text and label's place of one line."""
   try:
     fields: Any = json.loads(line)

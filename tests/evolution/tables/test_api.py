@@ -17,11 +17,13 @@ ADULT = schemas.from_dict(adult_like.SCHEMA)
 PACKETS = schemas.load(packets.SCHEMA)
 API = tables.TableApi(ADULT)
 LABELS = jnp.zeros(4000, jnp.int32)
+# Compiled as one: piece by piece they take longer.
+RANDOM, VARIATION = jax.jit(API.random), jax.jit(API.variation)
 KEY = jax.random.key(0)
 
 
 def test_random_rows_are_uniform_in_the_domain():
-  rows = API.random(KEY, LABELS)
+  rows = RANDOM(KEY, LABELS)
   counts = [
     np.histogram(column, 10, (0, 1))[0] for column in np.asarray(rows.floats).T
   ]
@@ -37,8 +39,8 @@ def test_random_rows_are_uniform_in_the_domain():
 
 
 def test_a_variation_goes_as_far_as_its_degree():
-  rows = API.random(KEY, LABELS)
-  varied = API.variation(jax.random.key(1), rows, LABELS, 0.2)
+  rows = RANDOM(KEY, LABELS)
+  varied = VARIATION(jax.random.key(1), rows, LABELS, 0.2)
   moves = np.asarray(varied.floats - rows.floats)
   assert np.abs(moves).max() <= 0.2 + 1e-6
   inner = np.abs(np.asarray(rows.floats) - 0.5) < 0.3
@@ -50,13 +52,13 @@ def test_a_variation_goes_as_far_as_its_degree():
 
 
 def test_no_degree_no_change():
-  rows = API.random(KEY, LABELS)
-  varied = API.variation(KEY, rows, LABELS, 0.0)
+  rows = RANDOM(KEY, LABELS)
+  varied = VARIATION(KEY, rows, LABELS, 0.0)
   jax.tree.map(np.testing.assert_array_equal, varied, rows)
 
 
 def test_integers_are_whole_on_release_and_free_before():
-  rows = API.random(KEY, LABELS)
+  rows = RANDOM(KEY, LABELS)
   released = API.render(rows)
   ages = np.asarray(released.floats, np.float64)[:, 0] * 73
   np.testing.assert_allclose(ages, np.round(ages), atol=1e-4)
@@ -81,7 +83,7 @@ def test_an_integer_of_a_logarithmic_scale_is_whole_on_release():
     }
   )
   api = tables.TableApi(schema)
-  floats = api.render(api.random(KEY, LABELS)).floats
+  floats = jax.jit(lambda key: api.render(api.random(key, LABELS)))(KEY).floats
   for column, units in zip(schema.numbers, np.asarray(floats).T, strict=True):
     values = column.values(units.astype(np.float64))
     np.testing.assert_allclose(values, np.round(values), rtol=1e-5)
@@ -107,21 +109,22 @@ def test_validity_is_restored_after_mutation(tmp_path):
   free = schemas.from_dict(
     json.loads(packets.SCHEMA.read_text()) | {"rules": []}
   )
-  assert _obeys(tables.TableApi(free).random(KEY, LABELS)).mean() < 0.5
+  assert _obeys(jax.jit(tables.TableApi(free).random)(KEY, LABELS)).mean() < 0.5
   api = tables.TableApi(PACKETS)
-  rows = api.random(KEY, LABELS)
-  varied = api.variation(jax.random.key(1), rows, LABELS, 0.5)
+  render = jax.jit(api.render)
+  rows = jax.jit(api.random)(KEY, LABELS)
+  varied = jax.jit(api.variation)(jax.random.key(1), rows, LABELS, 0.5)
   for each in (rows, varied):
-    assert _obeys(api.render(each)).all()
+    assert _obeys(render(each)).all()
     for rule in PACKETS.rules:
-      assert np.asarray(rule.obeyed(api.render(each))).all()
+      assert np.asarray(rule.obeyed(render(each))).all()
   # What the generator of the tests makes is valid, and is left alone.
   path = packets.packets(tmp_path / "packets.csv", 500, seed=0)
   real = tables.read(path, PACKETS).rows
   assert _obeys(real).all()
   jax.tree.map(
     lambda one, two: np.testing.assert_allclose(one, two, atol=1e-6),
-    api.render(real),
+    render(real),
     real,
   )
 
@@ -136,7 +139,7 @@ def test_a_projection_of_ones_own():
 
 def test_it_is_traceable():
   def run(key):
-    rows = API.random(key, LABELS[:5])
+    rows = RANDOM(key, LABELS[:5])
     return API.render(API.variation(key, rows, LABELS[:5], 0.3))
 
   keys = jax.random.split(KEY, 3)
@@ -150,7 +153,7 @@ def test_it_is_traceable():
 
 
 def test_squared_distances_are_those_of_numbers_and_mismatches():
-  rows = API.random(KEY, LABELS[:40])
+  rows = RANDOM(KEY, LABELS[:40])
   weight = 0.4
   embedded = np.asarray(tables.table_embedding(ADULT, weight).embed(rows))
   assert embedded.shape == (40, 3 + 4 + 5 + 3)

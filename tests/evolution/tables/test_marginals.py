@@ -10,8 +10,8 @@ from scipy import stats
 
 from syndata_jax.errors import UserError
 from syndata_jax.evolution import tables
-from syndata_jax.evolution.tables import marginals as marginals_module
 from syndata_jax.evolution.tables import schema as schemas
+from syndata_jax.evolution.tables.marginals import draw, noisy_histograms
 from syndata_jax.evolution.tables.rows import Rows, Table
 from syndata_jax.privacy import Ledger, gaussian_noise_multiplier
 
@@ -52,8 +52,10 @@ def test_without_noise_they_are_the_marginals(people, by_label):
   share = np.mean(np.asarray(people.labels))
   assert np.mean(np.asarray(synthetic.labels)) == pytest.approx(share, abs=0.02)
   hours = [
-    [np.asarray(table.rows.floats)[np.asarray(table.labels) == k, 1].mean()
-     for k in (0, 1)]
+    [
+      np.asarray(table.rows.floats)[np.asarray(table.labels) == k, 1].mean()
+      for k in (0, 1)
+    ]
     for table in (synthetic, people)
   ]
   gap = np.diff(hours).ravel()
@@ -63,17 +65,14 @@ def test_without_noise_they_are_the_marginals(people, by_label):
 
 def test_every_bin_has_noise(people):
   """Empty ones too: a Kolmogorov-Smirnov test of what is added."""
-  sizes = (20, 20, 20, 4, 5, 3)
-  places = marginals_module._places(people.rows, ADULT, sizes)
-  arguments = (places, people.labels, KEY)
   noisy, clean = (
-    marginals_module._noisy_histograms(*arguments, stddev, sizes, 2, True)
+    noisy_histograms(people, ADULT, KEY, stddev, 20, True)
     for stddev in (3.0, 0.0)
   )
   added = np.concatenate(
     [(a - b).ravel() for a, b in zip(noisy, clean, strict=True)]
   )
-  assert added.shape == (2 * sum(sizes) + 2,)
+  assert added.shape == (2 * (3 * 20 + 4 + 5 + 3) + 2,)
   assert stats.kstest(added / 3, "norm").pvalue > 0.01
   assert any((np.asarray(each) == 0).any() for each in clean)
   # Each record has one vote in each histogram.
@@ -82,9 +81,8 @@ def test_every_bin_has_noise(people):
 
 
 def test_draws_of_nothing_but_noise_below_zero_are_uniform():
-  codes = marginals_module._draw(
-    KEY, -np.ones((1, 4), np.float32), np.zeros(4000, np.int32)
-  )
+  generator = np.random.default_rng(0)
+  codes = draw(generator, -np.ones((1, 4)), np.zeros(4000, np.int32))
   counts = np.bincount(codes, minlength=4)
   assert np.abs(counts - 1000).max() < 150
 

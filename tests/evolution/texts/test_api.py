@@ -19,7 +19,9 @@ pytest.importorskip("openai")
 KEY = jax.random.key(0)
 LABELS = jnp.array([0, 1, 1], jnp.int32)
 # What breaks tokenizers, templates and readers of lines.
-WEIRD = '<|endoftext|> {text} {{x}}\r\n\tsay "no"\u2028\x85 \U0001f984 e\u0301 \\n'
+WEIRD = (
+  '<|endoftext|> {text} {{x}}\r\n\tsay "no"\u2028\x85 \U0001f984 e\u0301 \\n'
+)
 
 
 def _objects(*strings):
@@ -75,9 +77,11 @@ def test_an_empty_new_text_is_asked_for_anew_and_then_replaced():
     labels = jnp.repeat(jnp.arange(2), 12)
     samples = _api(server).random(KEY, labels)
     assert all("bad" in text and "rooms" in text for text in samples[12:])
-  with chat_server.serving(lambda *_: "") as server:
-    with pytest.raises(UserError, match="answers nothing for the label 'good'"):
-      _api(server).random(KEY, LABELS)
+  with (
+    chat_server.serving(lambda *_: "") as server,
+    pytest.raises(UserError, match="answers nothing for the label 'good'"),
+  ):
+    _api(server).random(KEY, LABELS)
 
 
 def test_rephrasing_shows_the_parent_whole():
@@ -108,7 +112,8 @@ def test_the_degree_is_the_probability_of_a_blank():
 
 def test_blanks_keep_all_space():
   generator = np.random.default_rng(0)
-  assert prompts.blanked(" a\n\n\tb  c\r\n", 1.0, generator) == " _\n\n\t_  _\r\n"
+  blanked = prompts.blanked(" a\n\n\tb  c\r\n", 1.0, generator)
+  assert blanked == " _\n\n\t_  _\r\n"
   assert prompts.blanked("東京に行く", 1.0, generator) == "_____"
   assert prompts.blanked(WEIRD, 0.0, generator) == WEIRD
 

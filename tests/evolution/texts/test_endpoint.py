@@ -189,9 +189,11 @@ def test_what_was_answered_is_kept_when_another_request_stops_it(tmp_path):
   def answer(prompt, count):
     return Status(401) if prompt == "prompt 0" else Slow(0.2, "good")
 
-  with chat_server.serving(answer) as server:
-    with pytest.raises(UserError, match="status 401"):
-      _endpoint(server, cache=str(path), concurrency=4).complete(_requests(9))
+  with (
+    chat_server.serving(answer) as server,
+    pytest.raises(UserError, match="status 401"),
+  ):
+    _endpoint(server, cache=str(path), concurrency=4).complete(_requests(9))
   kept = [json.loads(line) for line in path.read_text().splitlines()]
   assert [each["text"] for each in kept] == ["good"] * 3
 
@@ -245,12 +247,11 @@ def test_no_request_goes_out_that_the_money_may_not_cover(
     with pytest.raises(UserError, match="money=10: 8 is paid and the next"):
       endpoint.complete(_requests(20, tokens=3))
     assert endpoint.paid == 8 and len(server.requests) == 8
-    # What was paid for is there, and enough for a smaller task.
-    again = _endpoint(server, **options)
-    assert again.complete(_requests(8, tokens=3)) == ["x"] * 8
-    assert len(server.requests) == 8
-    more = _endpoint(server, **{**options, "money": 11.0})
-    assert more.complete(_requests(9, tokens=3)) == ["x"] * 9
+    # With more money it goes on from what was paid for.
+    again = _endpoint(server, **{**options, "money": 30.0})
+    assert again.paid == 8
+    assert again.complete(_requests(20, tokens=3)) == ["x"] * 20
+    assert len(server.requests) == 20
 
 
 def test_it_works_inside_a_running_loop():
