@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from syndata_jax.privacy import accounting, validate
+from syndata_jax.privacy.concentrated import concentrated_epsilon
 from syndata_jax.privacy.gaussian import gaussian_epsilon
 from syndata_jax.privacy.loss_distribution import refined_epsilon
 
@@ -31,6 +32,7 @@ def composed_epsilon(
   | Gaussian mechanisms alone | exact, `gaussian_epsilon` |
   | one Poisson-subsampled Gaussian, any number of steps | as `epsilon` |
   | a mechanism without noise among others | infinity |
+  | a `ZCDpEvent` among others | a sum of epsilons, see `concentrated_epsilon` |
   | any other | the smaller of their PLD and a sum of epsilons |
 
   The sum, in which delta is shared evenly, is finite where the PLD cannot be
@@ -65,6 +67,7 @@ def _composed_epsilon(
 
   sensitivity = 2 if neighbours == "replace_one" else 1
   gaussian, laplace, sampled, discrete = [], [], [], []
+  lines: list[tuple[float, float]] = []
   for event, count in items:
     match event:
       case dp_accounting.GaussianDpEvent(noise_multiplier=noise):
@@ -80,6 +83,8 @@ def _composed_epsilon(
         sampling_probability=rate, event=inner
       ):
         sampled.append((rate, inner.noise_multiplier, count))
+      case dp_accounting.ZCDpEvent(rho=rho, xi=xi):
+        lines.append((count * rho, count * xi))
       case _:  # not private
         return math.inf
   if len(items) == 1 and sampled:
@@ -89,19 +94,22 @@ def _composed_epsilon(
   if not all(noises):
     return math.inf
   mu = math.hypot(*(math.sqrt(count) / noise for noise, count in gaussian))
-  if not laplace and not sampled and not discrete:
+  if not laplace and not sampled and not discrete and not lines:
     return gaussian_epsilon(sensitivity * mu, delta)
 
   # Laplace mechanisms need no delta.
-  share = delta / max(1, len(sampled) + bool(gaussian) + bool(discrete))
+  has_lines = bool(gaussian or lines)
+  share = delta / max(1, len(sampled) + has_lines + bool(discrete))
   bound = math.fsum(
     [
-      gaussian_epsilon(sensitivity * mu, share),
+      _unsampled_epsilon(sensitivity, mu, lines, share),
       _concentrated(discrete, share),
       *(sensitivity * count / noise for noise, count in laplace),
       *(accounting.epsilon(*step, share, neighbours) for step in sampled),
     ]
   )
+  if lines:  # of which there is no loss distribution
+    return bound
   merged = {
     event: count
     for event, count in items
@@ -124,3 +132,27 @@ def _concentrated(discrete: list[tuple[float, int]], delta: float) -> float:
   """
   rho = math.fsum(count / (2 * sigma * sigma) for sigma, count in discrete)
   return rho + 2 * math.sqrt(rho * -math.log(delta))
+
+
+def _unsampled_epsilon(
+  sensitivity: int,
+  mu: float,
+  lines: list[tuple[float, float]],
+  delta: float,
+) -> float:
+  """Of all Gaussian mechanisms (mu) and (rho, xi) of others.
+
+  Args:
+    sensitivity: of the relation, over that of adding or removing one.
+    mu: of the Gaussian mechanisms together.
+    lines: rho and xi of each.
+    delta: of all.
+  """
+  if not lines:
+    return gaussian_epsilon(sensitivity * mu, delta)
+  rhos, xis = zip(*lines, strict=True)
+  # Of groups of two by Bun and Steinke, proposition 27: 4 rho and 3 xi.
+  square = sensitivity**2
+  return concentrated_epsilon(
+    square * (math.fsum(rhos) + mu**2 / 2), square * math.fsum(xis), delta
+  )

@@ -25,6 +25,7 @@ _SUPPORTED = (
   "PoissonSampledDpEvent",
   "SelfComposedDpEvent",
   "ComposedDpEvent",
+  "ZCDpEvent",
   "NonPrivateDpEvent",
   "DiscreteGaussianDpEvent",
 )
@@ -35,8 +36,8 @@ def primitives(event: DpEvent, count: int = 1) -> dict[DpEvent, int]:
 
   Args:
     event: of `GaussianDpEvent`, `LaplaceDpEvent`, `PoissonSampledDpEvent` of a
-      Gaussian, `DiscreteGaussianDpEvent`, `NonPrivateDpEvent`, and
-      compositions of these.
+      Gaussian, `DiscreteGaussianDpEvent`, `ZCDpEvent` (which needs to hold at
+      whole orders alone), `NonPrivateDpEvent`, and compositions of these.
     count: repetitions of the event, at least 1.
 
   Returns:
@@ -73,6 +74,9 @@ def primitives(event: DpEvent, count: int = 1) -> dict[DpEvent, int]:
     case DiscreteGaussianDpEvent():
       validate.check_noise(event.standard_deviation)
       validate.check_count("coordinates", event.coordinates)
+    case dp_accounting.ZCDpEvent():
+      validate.check_positive("rho", event.rho)
+      validate.check_not_negative("xi", event.xi)
     case dp_accounting.NonPrivateDpEvent():
       pass
     case _:

@@ -74,6 +74,8 @@ class Release:
       return applied
     rescaled: collections.Counter[DpEvent] = collections.Counter()
     for event, count in applied.items():
+      if hasattr(event, "rho"):
+        event = type(event)(event.rho / scale**2, event.xi / scale**2)
       if hasattr(event, "noise_multiplier"):
         event = type(event)(scale * event.noise_multiplier)
       rescaled[event] += count

@@ -60,7 +60,7 @@ def test_numbers_of_numpy_are_written():
 @pytest.mark.parametrize(
   "event, message",
   [
-    (dp_accounting.ZCDpEvent(0.1), "event=ZCDpEvent: must be one of Gauss"),
+    (dp_accounting.NoOpDpEvent(), "event=NoOpDpEvent: must be one of Gauss"),
     (
       dp_accounting.ComposedDpEvent(
         [GAUSSIAN, dp_accounting.RandomizedResponseDpEvent(0.1, 2)]
