@@ -147,9 +147,7 @@ def evolve(
   return _iterate(now, tools, costs.plan, keep, on_iteration)
 
 
-def check(
-  options: EvolutionOptions, ledger: Ledger, num_classes: int
-) -> None:
+def check(options: EvolutionOptions, ledger: Ledger, num_classes: int) -> None:
   """Refuses what can be refused before anything is read or written.
 
   Args:

@@ -9,6 +9,7 @@ import pathlib
 import secrets
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from syndata_jax import files
@@ -38,7 +39,7 @@ def key_of(folder: pathlib.Path, seed: int) -> jax.Array:
   words = np.frombuffer(path.read_bytes(), np.uint8)
   if len(words) != 4 * shape[0]:
     raise UserError(f"{path}: damaged; restore it, or name another folder")
-  return jax.random.wrap_key_data(words.view(np.uint32))
+  return jax.random.wrap_key_data(jnp.asarray(words.view(np.uint32)))
 
 
 def forget(folder: pathlib.Path) -> None:

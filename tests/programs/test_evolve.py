@@ -139,7 +139,9 @@ def test_the_folder_has_the_set_its_guarantee_and_pictures(finished):
 
 def test_a_finished_one_is_not_done_again(finished, start):
   folder, first = finished
-  before = {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in folder.iterdir()}
+  before = {
+    p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in folder.iterdir()
+  }
   again = start(folder)
   assert again.code == 0, again.err
   assert {
@@ -162,7 +164,7 @@ def test_nothing_private_is_in_any_file(finished):
   """Images of members, their labels, counts of classes, clean histograms."""
   folder, _ = finished
   images, labels = private()
-  arrays, head = stored(folder)
+  _, head = stored(folder)
   assert len(head["noises"]) == T
   forbidden = {
     f"image {i} {kind.__name__}": (image / scale).astype(kind).tobytes()
@@ -171,7 +173,11 @@ def test_nothing_private_is_in_any_file(finished):
     if image.any()
   }
   counts = np.bincount(labels, minlength=CLASSES)
-  secrets = {"labels": labels, "sorted labels": np.sort(labels), "counts": counts}
+  secrets = {
+    "labels": labels,
+    "sorted labels": np.sort(labels),
+    "counts": counts,
+  }
   secrets |= {f"histogram {t}": h for t, h in clean(folder, images, labels)}
   kinds = (np.int32, np.int64, np.float32, np.float64, np.uint8)
   for name, array in secrets.items():
@@ -189,7 +195,7 @@ def test_nothing_private_is_in_any_file(finished):
 
 def clean(folder, images, labels):
   """The last clean histogram, by brute force from the stored candidates."""
-  arrays, head = stored(folder)
+  arrays, _ = stored(folder)
   noisy = arrays[f"noisy_{T - 1:03}"]
   leaves = [arrays[f"population_{i:03}"] for i in range(3)]
   samples, classes = leaves[0], leaves[1]
@@ -308,7 +314,9 @@ def test_it_goes_on_to_the_same_bits(
     )
     assert there == here, name
   for name in ("evolution.npz", "samples.png", "progress.png"):
-    assert (folder / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
+    assert (folder / name).read_bytes() == (
+      tmp_path / "cut" / name
+    ).read_bytes()
 
 
 @pytest.mark.slow

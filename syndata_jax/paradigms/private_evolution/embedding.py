@@ -8,6 +8,7 @@ generator, which it draws without a private record.
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from syndata_jax import images, validate
@@ -85,7 +86,7 @@ def make_embedding(
     return of_space(images.inception(options.inception), space_of(options))
   key = stream(jax.random.key(0), "evolution.embedding")
   labels = np.arange(options.embedding_images, dtype=np.int32) % num_classes
-  drawn = np.asarray(api.render(api.random(key, labels)))
+  drawn = np.asarray(api.render(api.random(key, jnp.asarray(labels))))
   public = images.Public(
     drawn, labels, num_classes, (_MEAN,) * channels, (_STD,) * channels
   )

@@ -155,9 +155,7 @@ def test_on_the_host_it_evolves_the_same(whole, tmp_path, monkeypatch):
 )
 def test_a_dry_run_has_the_shapes_of_the_whole(tmp_path, embedding):
   rehearsal = Rehearsal(tmp_path)
-  chosen = options(
-    num_iterations=9, embedding=embedding, embedding_images=9
-  )
+  chosen = options(num_iterations=9, embedding=embedding, embedding_images=9)
   result = paradigm(chosen).synthesize(KEY, drawn(), rehearsal)
   assert result.images.shape == (M, SAMPLES, 8, 8, 1)
   stages = [(each.stage, each.rounds) for each in rehearsal.estimates]
