@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from syndata_jax import validate
 from syndata_jax.errors import UserError
 from syndata_jax.evolution import nearest
-from syndata_jax.evolution.nearest import Metric
+from syndata_jax.images.neighbours import Metric
 from syndata_jax.keys import stream
 from syndata_jax.privacy.discrete_gaussian import NoiseTable, draw
 
@@ -133,7 +133,7 @@ def noisy_votes(
   records: Records,
   candidates: jax.Array,
   sizes: tuple[int, ...],
-  stddev: jax.Array | float | NoiseTable,
+  stddev: ArrayLike | NoiseTable,
   k: int = 1,
   metric: Metric = "l2",
   weights: ArrayLike | None = None,
@@ -216,8 +216,8 @@ def _counts(
     k,
     metric,
   )
-  is_record = jnp.asarray(records.rows)[..., None] >= 0
-  chosen = jnp.where(is_record, chosen, sum(sizes))
+  is_vote = (jnp.asarray(records.rows)[..., None] >= 0) & (chosen >= 0)
+  chosen = jnp.where(is_vote, chosen, sum(sizes))
   # What votes for nobody lies beyond the last row.
   total = jnp.zeros((k, sum(sizes)), jnp.int32)
   return total.at[jnp.arange(k), chosen].add(1, mode="drop")

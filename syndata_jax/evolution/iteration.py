@@ -5,6 +5,7 @@ records, key; whoever has no traceable generator calls them on the host.
 """
 
 import functools
+import operator
 from collections.abc import Callable
 
 import jax
@@ -13,7 +14,7 @@ import numpy as np
 from jax import lax
 
 from syndata_jax.evolution import population as populations
-from syndata_jax.evolution.api import Api
+from syndata_jax.evolution.api import Api, Samples
 from syndata_jax.evolution.embedding import Embedding
 from syndata_jax.evolution.histogram import Records, noisy_votes
 from syndata_jax.evolution.options import EvolutionOptions
@@ -56,13 +57,8 @@ def embedded(
     options: settings.
   """
 
-  def embeds(samples: object) -> jax.Array:
-    rows = embed.embed(api.render(samples))
-    return (
-      jnp.asarray(rows, jnp.float32)
-      if embed.traceable
-      else (np.asarray(rows, np.float32))
-    )
+  def embeds(samples: Samples) -> jax.Array:
+    return jnp.asarray(embed.embed(api.render(samples)), jnp.float32)
 
   def of_candidates(
     population: Population, key: jax.Array, degree: float | jax.Array
@@ -78,8 +74,8 @@ def embedded(
       return embeds(varied)
 
     if not (api.traceable and embed.traceable):
-      total = sum(one(number) for number in range(options.look_ahead))
-      return total / options.look_ahead
+      parts = map(one, range(options.look_ahead))
+      return functools.reduce(operator.add, parts) / options.look_ahead
     total = lax.fori_loop(
       1, options.look_ahead, lambda i, rest: rest + one(i), one(0)
     )

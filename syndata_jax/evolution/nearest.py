@@ -1,51 +1,43 @@
 """The nearest candidates of private records, tile by tile, compiled.
 
-Never all distances at once. A tile's products decide by |s|^2 - 2ps which
-groups of neighbouring candidates hold the nearest; the candidates of these
-groups are then ranked by differences, so that equal ones are equally near, and
-of those the first counts.
+Never all distances at once, and only rows are asked for: a tile's products rank
+by |s|^2 - 2ps. Groups of neighbouring candidates are compared by their best one
+first, which is a loop that processors do many numbers at a time; then the best
+groups are looked into.
 """
 
 import functools
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-Metric = Literal["l2", "cosine"]
+from syndata_jax.images.neighbours import Metric
 
 # Candidates in a group: of each group a tile keeps one number.
 GROUP = 16
 # Candidates in a tile.
 _TILE = 8192
-# Groups beyond the k, for those that rounding puts in the wrong order.
-_SPARE = 1
 
 
 class Candidates(NamedTuple):
   """Candidates of every class, ready to be compared.
 
   Attributes:
-    rows: f32[S+16,D], as they are ranked: unit ones or zeros if `cosine`. The
-      last 16 are padding, so that a group can be read from any row on.
     centre: f32[D], subtracted before products, from records too.
     tiles: f32[K,J,R,D], candidates less the centre, padded. Of a tile's R/16
       groups first come the first candidates of each, then the second ones.
     short: f32[K,J,R], what twice a product exceeds a nearness by; infinite for
       padding and for candidates that are not finite.
     starts: i32[K], the first row of each class.
-    sizes: i32[K], rows of each class.
   """
 
-  rows: jax.Array
   centre: jax.Array
   tiles: jax.Array
   short: jax.Array
   starts: jax.Array
-  sizes: jax.Array
 
 
 def prepared(
@@ -75,18 +67,7 @@ def prepared(
   )
   short = jnp.where(finite[place] & is_real, square, jnp.inf)
   starts = np.cumsum(sizes) - sizes
-  return Candidates(
-    jnp.pad(
-      # What is not finite is infinitely far from all.
-      jnp.where(finite[:, None], rows, jnp.inf),
-      ((0, GROUP), (0, 0)),
-    ),
-    centre,
-    tiles,
-    short,
-    jnp.asarray(starts, jnp.int32),
-    jnp.asarray(sizes, jnp.int32),
-  )
+  return Candidates(centre, tiles, short, jnp.asarray(starts, jnp.int32))
 
 
 def nearest(
@@ -99,7 +80,7 @@ def nearest(
 ) -> jax.Array:
   """Rows i32[T,B,k] of the nearest candidates of a class, the nearest first.
 
-  Equally near ones come in their order. Where there is none, the row is S.
+  Equally near ones come in their order. Where there is none, the row is -1.
 
   Args:
     embeddings: of records, f32[N,D], finite.
@@ -109,124 +90,76 @@ def nearest(
     k: candidates for each record.
     metric: as it was prepared.
   """
-  reads = lambda tile: (
-    unit(embeddings[tile]) if metric == "cosine" else embeddings[tile]
-  )
-  groups = _best_groups(reads, rows, classes, candidates, k + _SPARE)
-
-  def rank(carry: None, tile: tuple[jax.Array, ...]) -> tuple[None, jax.Array]:
-    of_tile, label, numbers = tile
-    return carry, _ranked(reads(of_tile), label, numbers, candidates, k, metric)
-
-  _, ranked = lax.scan(rank, None, (rows, classes, groups))
-  return ranked
-
-
-def _best_groups(
-  reads: Callable[[jax.Array], jax.Array],
-  rows: jax.Array,
-  classes: jax.Array,
-  candidates: Candidates,
-  count: int,
-) -> jax.Array:
-  """The groups that the nearest candidates are in, i32[T,B,count].
-
-  Args:
-    reads: the records f32[B,D] of rows i32[B].
-    rows: i32[T,B].
-    classes: i32[T].
-    candidates: from `prepared`.
-    count: groups for each record. What there is not has a number beyond them.
-  """
   num_classes, num_tiles, width, _ = candidates.tiles.shape
-  num_groups = width // GROUP
 
   # Tiles of candidates are the outer loop: they are the larger ones to read.
-  def against(
-    best: tuple[jax.Array, jax.Array], tile: tuple[jax.Array, ...]
-  ) -> tuple[tuple[jax.Array, jax.Array], None]:
+  def against(best: _Best, tile: tuple[jax.Array, ...]) -> tuple[_Best, None]:
     references, short, first = tile
 
     def step(
-      carry: None, now: tuple[jax.Array, ...]
-    ) -> tuple[None, tuple[jax.Array, jax.Array]]:
-      of_tile, label, value, number = now
-      label = label if num_classes > 1 else 0
-      doubled = 2 * (reads(of_tile) - candidates.centre)
+      carry: None, now: tuple[jax.Array, jax.Array, _Best]
+    ) -> tuple[None, _Best]:
+      of_tile, label, so_far = now
+      records = embeddings[of_tile]
+      if metric == "cosine":
+        records = unit(records)
+      # One class needs no copy of its tile.
+      place = label if num_classes > 1 else 0
       product = jnp.matmul(
-        doubled, references[label].T, precision=lax.Precision.HIGHEST
+        2 * (records - candidates.centre),
+        references[place].T,
+        precision=lax.Precision.HIGHEST,
       )
-      near = (product - short[label]).reshape(-1, GROUP, num_groups)
-      # Written out, it is one loop over neighbouring numbers.
-      heads = functools.reduce(jnp.maximum, [near[:, i] for i in range(GROUP)])
-      there = jnp.broadcast_to(
-        first + jnp.arange(num_groups, dtype=jnp.int32), heads.shape
-      )
-      values = jnp.concatenate([value, heads], axis=1)
-      numbers = jnp.concatenate([number, there], axis=1)
-      value, order = lax.top_k(values, count)
-      return carry, (value, jnp.take_along_axis(numbers, order, axis=1))
+      values, inside = _best_of(product - short[place], k)
+      return carry, _merged(so_far, _Best(values, inside + first), k)
 
-    _, best = lax.scan(step, None, (rows, classes, *best))
+    _, best = lax.scan(step, None, (rows, classes, best))
     return best, None
 
-  first = jnp.arange(num_tiles, dtype=jnp.int32) * num_groups
-  shape = (*rows.shape, count)
-  begin = (
-    jnp.full(shape, -jnp.inf),
-    jnp.full(shape, num_tiles * num_groups, jnp.int32),
-  )
+  shape = (*rows.shape, k)
+  begin = _Best(jnp.full(shape, -jnp.inf), jnp.zeros(shape, jnp.int32))
   by_tile = lambda array: jnp.moveaxis(array, 1, 0)
-  (_, numbers), _ = lax.scan(
-    against,
-    begin,
-    (by_tile(candidates.tiles), by_tile(candidates.short), first),
-  )
-  return numbers
+  first = jnp.arange(num_tiles, dtype=jnp.int32) * width
+  tiles = by_tile(candidates.tiles), by_tile(candidates.short), first
+  (values, inside), _ = lax.scan(against, begin, tiles)
+  starts = candidates.starts[classes][:, None, None]
+  return jnp.where(values > -jnp.inf, inside + starts, -1)
 
 
-def _ranked(
-  records: jax.Array,
-  label: jax.Array,
-  groups: jax.Array,
-  candidates: Candidates,
-  k: int,
-  metric: Metric,
-) -> jax.Array:
-  """The nearest within the groups, by differences: rows i32[B,k].
+class _Best(NamedTuple):
+  """The best candidates so far of a tile of records."""
+
+  values: jax.Array  # f32[...,k], nearness, the largest first
+  inside: jax.Array  # i32[...,k], their rows within the class
+
+
+def _best_of(nearness: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
+  """The nearest of a tile, in the order of their rows: [B,G] of each.
+
+  G is 16 times the groups that they may be in.
 
   Args:
-    records: f32[B,D].
-    label: i32[], their class.
-    groups: i32[B,G].
-    candidates: from `prepared`.
-    k: how many.
-    metric: as it was prepared.
+    nearness: f32[B,R].
+    k: how many are wanted.
   """
-  size, begin = candidates.sizes[label], candidates.starts[label]
-  total = candidates.rows.shape[0] - GROUP
+  num_groups = nearness.shape[1] // GROUP
+  near = nearness.reshape(-1, GROUP, num_groups)
+  # Written out, it is one loop over neighbouring numbers.
+  heads = functools.reduce(jnp.maximum, [near[:, i] for i in range(GROUP)])
+  _, groups = lax.top_k(heads, min(k, num_groups))
+  groups = jnp.sort(groups, axis=1)[:, :, None]
+  members = jnp.arange(GROUP, dtype=jnp.int32)
+  inside = (groups * GROUP + members).reshape(len(near), -1)
+  places = (groups + members * num_groups).reshape(len(near), -1)
+  return jnp.take_along_axis(nearness, places, axis=1), inside
 
-  def of_one(one: tuple[jax.Array, jax.Array]) -> jax.Array:
-    record, numbers = one
-    inside = numbers[:, None] * GROUP + jnp.arange(GROUP)
-    rows = jnp.where(inside < size, inside + begin, total)
-    # Neighbouring rows are read at once.
-    read = functools.partial(
-      lax.dynamic_slice_in_dim, candidates.rows, slice_size=GROUP
-    )
-    rivals = jax.vmap(read)(jnp.minimum(inside[:, 0] + begin, total))
-    gaps = jnp.square(rivals - record).sum(axis=-1)
-    if metric == "cosine":
-      # With a and b of length 1 it is 1 - ab = |a - b|^2 / 2.
-      gaps = jnp.where(_any(record) & _any(rivals), gaps / 2, 1.0)
-    gaps = jnp.where(rows < total, gaps, jnp.inf)
-    # Of equal ones the first: rows ascend.
-    _, places = lax.top_k(-gaps.ravel(), k)
-    return rows.ravel()[places]
 
-  # A processor reads one record's rivals at a time, a GPU those of all.
-  at_once = 1 if jax.default_backend() == "cpu" else len(records)
-  return lax.map(of_one, (records, jnp.sort(groups)), batch_size=at_once)
+def _merged(best: _Best, others: _Best, k: int) -> _Best:
+  """The k best of both; of equal ones those that come first."""
+  values = jnp.concatenate([best.values, others.values], axis=1)
+  inside = jnp.concatenate([best.inside, others.inside], axis=1)
+  value, order = lax.top_k(values, k)
+  return _Best(value, jnp.take_along_axis(inside, order, axis=1))
 
 
 def _layout(sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -238,9 +171,9 @@ def _layout(sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
   largest = max(*sizes, 1)
   count = -(-largest // _TILE)
   width = -(-largest // (count * GROUP)) * GROUP
-  within = np.arange(count * width, dtype=np.int32)
-  within = within.reshape(count, width // GROUP, GROUP).swapaxes(1, 2)
-  within = within.reshape(1, count, width)
+  inside = np.arange(count * width, dtype=np.int32)
+  groups_last = inside.reshape(count, width // GROUP, GROUP).swapaxes(1, 2)
+  within = groups_last.reshape(1, count, width)
   per_class = np.asarray(sizes, np.int32)[:, None, None]
   starts = (np.cumsum(sizes, dtype=np.int32) - sizes)[:, None, None]
   is_real = within < per_class
@@ -263,8 +196,3 @@ def unit(rows: jax.Array) -> jax.Array:
   """Rows of length 1; a row of zeros stays."""
   length = jnp.linalg.norm(rows, axis=-1, keepdims=True)
   return rows / jnp.where(length > 0, length, 1)
-
-
-def _any(rows: jax.Array) -> jax.Array:
-  """bool[...], whether a row is more than zeros."""
-  return jnp.any(rows != 0, axis=-1)

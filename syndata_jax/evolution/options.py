@@ -2,16 +2,17 @@
 
 import dataclasses
 import math
+from typing import get_args
 
 import numpy as np
 
 from syndata_jax import validate
 from syndata_jax.errors import UserError
+from syndata_jax.images.neighbours import Metric
 from syndata_jax.privacy import check_delta
 from syndata_jax.privacy import validate as privacy_validate
 
 SELECTIONS = ("sample", "rank", "geometry")
-METRICS = ("l2", "cosine")
 NOISES = ("gaussian", "discrete")
 BUDGETS = ("uniform", "increasing", "decreasing", "adaptive")
 CLASS_SHARES = ("declared_equal", "private")
@@ -76,7 +77,7 @@ class EvolutionOptions:
   neighbours: str = "add_or_remove_one"
   look_ahead: int = 0
   nearest: int = 1
-  metric: str = "l2"
+  metric: Metric = "l2"
   threshold: float = 0.0
   selection: str = "sample"
   variations: int = 1
@@ -106,7 +107,7 @@ class EvolutionOptions:
       initial_variations=self.initial_variations,
     )
     self._check_privacy()
-    validate.one_of(METRICS, metric=self.metric)
+    validate.one_of(get_args(Metric), metric=self.metric)
     validate.one_of(SELECTIONS, selection=self.selection)
     validate.one_of(NOISES, noise=self.noise)
     validate.one_of(BUDGETS, budget=self.budget)

@@ -81,7 +81,7 @@ def save(folder: pathlib.Path, state: State, run: Mapping[str, Any]) -> None:
   head = np.frombuffer(json.dumps(fields).encode(), np.uint8)
   folder.mkdir(parents=True, exist_ok=True)
   with files.write_stream(folder / FILE, files.PRIVATE) as stream:
-    np.savez(stream, head=head, **arrays)
+    np.savez(stream, **{"head": head, **arrays})  # type: ignore[arg-type]
 
 
 def load(

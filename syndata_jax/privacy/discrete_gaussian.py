@@ -71,7 +71,7 @@ def noise_table(standard_deviation: float) -> NoiseTable:
   words = [
     [value >> shift & 0xFFFFFFFF for shift in shifts] for value in passed
   ]
-  return NoiseTable(np.array(words, np.uint32), np.int32(-end))
+  return NoiseTable(np.array(words, np.uint32), np.asarray(-end, np.int32))
 
 
 def draw(

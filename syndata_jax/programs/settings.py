@@ -210,8 +210,10 @@ def field_types(kind: type) -> dict[str, type]:
 
 
 def _plain_type(hint: Any) -> Any:
-  """`tuple` of `tuple[int, ...]`; `float | None` as it is."""
+  """`tuple` of `tuple[int, ...]`, `str` of names; `float | None` as it is."""
   origin = typing.get_origin(hint)
+  if origin is typing.Literal:
+    return type(typing.get_args(hint)[0])
   return hint if origin in (None, types.UnionType) else origin
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from evolution_small import (
   HOST_POINTS,
+  POINTS,
   Dots,
   HostDots,
   distance,
@@ -197,7 +198,7 @@ def test_the_ledger_goes_on_from_what_was_spent():
   second = run(num_iterations=1, ledger=first.ledger)
   assert second.ledger.releases[0] == first.ledger.releases[0]
   assert 4.0 < second.ledger.epsilon() <= 6.5
-  with pytest.raises(UserError, match="budget=6.5"):
+  with pytest.raises(UserError, match=r"budget=6\.5"):
     run(num_iterations=1, ledger=second.ledger)
 
 
@@ -231,8 +232,6 @@ def test_many_runs_at_once():
   points, labels = records(60)
   options = EvolutionOptions(num_samples=12, noise_multiplier=1.0)
   api, sizes = Dots(), (4, 4, 4)
-  from evolution_small import POINTS
-
   members = [np.arange(40), np.arange(20, 60)]
   grouped = [group(points, labels, 3, 8, rows) for rows in members]
   rows, classes = (

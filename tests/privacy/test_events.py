@@ -9,6 +9,7 @@ import pytest
 
 from syndata_jax.errors import UserError
 from syndata_jax.privacy import Release, events
+from syndata_jax.privacy.discrete_event import DiscreteGaussianDpEvent
 
 GAUSSIAN = dp_accounting.GaussianDpEvent(2.5)
 LAPLACE = dp_accounting.LaplaceDpEvent(7.0)
@@ -36,6 +37,7 @@ def test_compositions_are_taken_apart():
     LAPLACE,
     SAMPLED,
     dp_accounting.NonPrivateDpEvent(),
+    DiscreteGaussianDpEvent(4.5, 3),
     dp_accounting.SelfComposedDpEvent(SAMPLED, 12_448),
     dp_accounting.ComposedDpEvent([GAUSSIAN, LAPLACE, SAMPLED]),
     dp_accounting.GaussianDpEvent(math.pi / 7),
@@ -80,6 +82,8 @@ def test_numbers_of_numpy_are_written():
       dp_accounting.PoissonSampledDpEvent(1.5, GAUSSIAN),
       "sample_rate=1.5: must be above 0 and at most 1",
     ),
+    (DiscreteGaussianDpEvent(-1.0), "noise_multiplier=-1.0: must be 0 or"),
+    (DiscreteGaussianDpEvent(1.0, 0), "coordinates=0: must be a whole"),
     (
       dp_accounting.SelfComposedDpEvent(GAUSSIAN, 0),
       "count=0: must be a whole",

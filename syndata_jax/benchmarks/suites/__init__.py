@@ -10,6 +10,7 @@ from syndata_jax.benchmarks.suites import (
   distillation,
   dpsgd,
   ensemble,
+  evolution,
   parity,
 )
 
@@ -22,4 +23,5 @@ SUITES: dict[str, Callable[[bool, int], Agenda]] = {
   "dpsgd": dpsgd.suite,
   "distill": distillation.suite,
   "diffusion": diffusion.suite,
+  "evolution": evolution.suite,
 }
