@@ -65,9 +65,9 @@ def create(
     return _one(name, image_shape, num_classes, options)
   if len({*names}) < len(names):
     raise EXTENSION_POINT.refusal(name, "must name each API once")
+  apis = tuple(_one(n, image_shape, num_classes, options) for n in names)
   from syndata_jax.evolution.sources import Several
 
-  apis = tuple(_one(n, image_shape, num_classes, options) for n in names)
   return Several(apis, options.source_floor)
 
 

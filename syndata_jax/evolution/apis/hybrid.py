@@ -33,6 +33,7 @@ from syndata_jax.diffusion.model import (
   signed,
 )
 from syndata_jax.errors import UserError, prefixed
+from syndata_jax.models.unet import UNet
 from syndata_jax.privacy import Ledger, Release, SubsampledGaussian, calibrated
 from syndata_jax.privacy.clipping import clipped_gradient
 
@@ -209,59 +210,26 @@ def tune(
       longer finite.
   """
   _check(base, images, labels, mechanism)
-  apply = _apply(base)
-  rule = optax.adam(options.tuning_learning_rate)
-  pixels, classes = jnp.asarray(images), jnp.asarray(labels, jnp.int32)
-  microbatch = min(options.tuning_microbatch, mechanism.batch_size())
-
-  @jax.jit
-  def step(state: Tuned, pixels: jax.Array, classes: jax.Array) -> Tuned:
-    now = jax.random.fold_in(keys.stream(key, "hybrid"), state.step)
-    index, padding = mechanism.sample(now, microbatch)
-    # Of the example, wherever it stands in the batch.
-    draws = jax.vmap(partial(jax.random.fold_in, keys.stream(now, "draws")))(
-      index
-    )
-
-    def add(number: jax.Array, total: Any) -> Any:
-      cut = lambda a: lax.dynamic_slice_in_dim(
-        a, number * microbatch, microbatch
-      )
-      rows = cut(index)
-      part = clipped_sum(
-        apply,
-        state.adapters,
-        (pixels[rows], cut(draws)),
-        classes[rows],
-        ~cut(padding),
-        base,
-        mechanism.clip_norm,
-        options.tuning_draws,
-      )
-      return jax.tree.map(jnp.add, total, part)
-
-    # Padding stands at the end; parts of nothing else are left out.
-    count = -(-(~padding).sum() // microbatch)
-    zeros = jax.tree.map(jnp.zeros_like, state.adapters)
-    total = lax.fori_loop(0, count, add, zeros)
-    update, moments = rule.update(
-      mechanism.noisy_mean(now, total), state.optimizer, state.adapters
-    )
-    adapters = optax.apply_updates(state.adapters, update)
-    decay = jnp.minimum(
-      options.tuning_average, (1 + state.step) / (10 + state.step)
-    )
-    average = jax.tree.map(
-      lambda old, new: decay * old + (1 - decay) * new, state.average, adapters
-    )
-    return Tuned(state.step + 1, adapters, average, moments)
-
+  module = make_network(base.options, base.image_shape, base.num_classes)
   fresh = lora.init(
     keys.stream(key, "adapters"), base.params, options.tuning_rank
   )
-  state = Tuned(jnp.zeros((), jnp.int32), fresh, fresh, rule.init(fresh))
+  moments = _rule(options).init(fresh)
+  state = Tuned(jnp.zeros((), jnp.int32), fresh, fresh, moments)
+  params, pixels = jax.tree.map(jnp.asarray, (base.params, images))
+  classes = jnp.asarray(labels, jnp.int32)
   for number in range(mechanism.steps):
-    state = step(state, pixels, classes)
+    state = _step(
+      module,
+      base.options.label_drop,
+      mechanism,
+      options,
+      state,
+      keys.stream(key, "hybrid"),
+      params,
+      pixels,
+      classes,
+    )
     on_step(number + 1)
   finished = jax.device_get(state.average)
   if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(finished)):
@@ -272,13 +240,82 @@ def tune(
   return finished
 
 
+def _rule(options: TuningOptions) -> optax.GradientTransformation:
+  return optax.adam(options.tuning_learning_rate)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _step(
+  module: UNet,
+  label_drop: float,
+  mechanism: SubsampledGaussian,
+  options: TuningOptions,
+  state: Tuned,
+  key: jax.Array,
+  params: Any,
+  images: jax.Array,
+  labels: jax.Array,
+) -> Tuned:
+  """One step of DP-SGD.
+
+  Args:
+    module: the network.
+    label_drop: share of hidden labels.
+    mechanism: sampler, clip norm, noise and divisor.
+    options: of the tuning.
+    state: before the step.
+    key: of all steps.
+    params: of the base.
+    images: u8[N,H,W,C].
+    labels: i32[N].
+  """
+  now = jax.random.fold_in(key, state.step)
+  microbatch = min(options.tuning_microbatch, mechanism.batch_size())
+  index, padding = mechanism.sample(now, microbatch)
+  # Of the example, wherever it stands in the batch.
+  draws = jax.vmap(partial(jax.random.fold_in, keys.stream(now, "draws")))(
+    index
+  )
+
+  def add(number: jax.Array, total: Any) -> Any:
+    cut = lambda a: lax.dynamic_slice_in_dim(a, number * microbatch, microbatch)
+    rows = cut(index)
+    part = clipped_sum(
+      applied(module, params),
+      state.adapters,
+      (images[rows], cut(draws)),
+      labels[rows],
+      ~cut(padding),
+      partial(hidden, share=label_drop, no_class=module.num_classes),
+      mechanism.clip_norm,
+      options.tuning_draws,
+    )
+    return jax.tree.map(jnp.add, total, part)
+
+  # Padding stands at the end; parts of nothing else are left out.
+  count = -(-(~padding).sum() // microbatch)
+  zeros = jax.tree.map(jnp.zeros_like, state.adapters)
+  noisy = mechanism.noisy_mean(now, lax.fori_loop(0, count, add, zeros))
+  update, moments = _rule(options).update(
+    noisy, state.optimizer, state.adapters
+  )
+  adapters = optax.apply_updates(state.adapters, update)
+  decay = jnp.minimum(
+    options.tuning_average, (1 + state.step) / (10 + state.step)
+  )
+  average = jax.tree.map(
+    lambda old, new: decay * old + (1 - decay) * new, state.average, adapters
+  )
+  return Tuned(state.step + 1, adapters, average, moments)
+
+
 def clipped_sum(
   apply: Apply,
   adapters: Any,
   examples: tuple[jax.Array, jax.Array],
   labels: jax.Array,
   valid: jax.Array,
-  base: Base,
+  hide: Callable[[jax.Array, jax.Array], jax.Array],
   clip_norm: float,
   draws: int,
 ) -> Any:
@@ -290,7 +327,7 @@ def clipped_sum(
     examples: pixels u8[B,H,W,C], and of each its own key[B].
     labels: i32[B].
     valid: bool[B]; the others count as nothing.
-    base: its share of hidden labels.
+    hide: (key, labels i32[draws]) -> labels, some of them hidden.
     clip_norm: C, of the gradient of one example's mean loss over its draws.
     draws: of noise and of hidden labels, for each example.
   """
@@ -300,12 +337,7 @@ def clipped_sum(
   ) -> jax.Array:
     pixels, key = example
     copies = jnp.broadcast_to(signed(pixels), (draws, *pixels.shape))
-    names = hidden(
-      key,
-      jnp.broadcast_to(label, (draws,)),
-      base.options.label_drop,
-      base.num_classes,
-    )
+    names = hide(key, jnp.broadcast_to(label, (draws,)))
     return loss(apply, adapters, key, copies, names).mean()
 
   total, _ = clipped_gradient(
@@ -367,11 +399,6 @@ def noise_multiplier_left(
     middle = math.sqrt(low * high)
     low, high = (low, middle) if fits(middle) else (middle, high)
   return high
-
-
-def _apply(base: Base) -> Apply:
-  module = make_network(base.options, base.image_shape, base.num_classes)
-  return applied(module, jax.tree.map(jnp.asarray, base.params))
 
 
 def _check(

@@ -1,8 +1,9 @@
-"""A diffusion model that was trained by nobody, a few thousand weights."""
+"""Generators that were trained by nobody, a few thousand weights each."""
 
 import jax
 import numpy as np
 import pytest
+import tiny_pipeline
 
 from syndata_jax.diffusion import base as bases
 from syndata_jax.diffusion import model
@@ -26,3 +27,9 @@ def base():
   seen = random.integers(0, 256, (5, *SHAPE), dtype=np.uint8)
   facts = {"source": "photographs", "images": 5}
   return bases.Base(options, SHAPE, CLASSES, params, facts, bases.digests(seen))
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+  """The folder of a pipeline of Stable Diffusion."""
+  return tiny_pipeline.write(tmp_path_factory)

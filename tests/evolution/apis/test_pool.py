@@ -10,17 +10,17 @@ from syndata_jax.evolution import apis
 from syndata_jax.evolution.apis import ApiOptions, pool
 
 KEY = jax.random.key(0)
-SIZES, CLASSES, NEAR = (5, 9, 14), 3, 6
+SIZES, COUNT, CLASSES, NEAR = (5, 9, 14), 28, 3, 6
 
 
-def images(count=sum(SIZES), seed=0):
+def images(count=COUNT, seed=0):
   random = np.random.default_rng(seed)
   return random.integers(0, 256, (count, 4, 4, 1), dtype=np.uint8)
 
 
 def pool_labels():
   """Classes of the images, mixed."""
-  order = np.random.default_rng(1).permutation(sum(SIZES))
+  order = np.random.default_rng(1).permutation(COUNT)
   return np.repeat(np.arange(CLASSES), SIZES)[order]
 
 
@@ -58,8 +58,8 @@ def test_every_image_is_drawn_equally_often():
   labels = jnp.zeros(7, int)
   draw = jax.jit(jax.vmap(api.random, (0, None)))
   rows = np.asarray(draw(jax.random.split(KEY, 600), labels))
-  counts = np.bincount(rows.ravel(), minlength=sum(SIZES))
-  expected = 600 * 7 / sum(SIZES)
+  counts = np.bincount(rows.ravel(), minlength=COUNT)
+  expected = 600 * 7 / COUNT
   assert abs(counts - expected).max() < 5 * np.sqrt(expected)
 
 

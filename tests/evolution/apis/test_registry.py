@@ -84,3 +84,12 @@ def test_names():
 )
 def test_a_setting_out_of_range(fields, expected):
   assert expected in refusal(ApiOptions, **fields)
+
+
+def test_several_compete():
+  """Samples of each, and a floor for those that nobody votes for."""
+  sources = pytest.importorskip("syndata_jax.evolution.sources")
+  options = ApiOptions(pool_crops=2, pool_neighbours=1, source_floor=0.1)
+  api = apis.create("glyphs+pool", SHAPE, 10, options)
+  assert isinstance(api, sources.Several) and api.floor == 0.1
+  assert len(api.public) == 2

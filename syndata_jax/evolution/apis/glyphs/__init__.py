@@ -187,9 +187,9 @@ def _draw(
     for place, (name, (low, high)) in enumerate(_RANGES.items())
   }
   points, basis = _grid(height * finer, width * finer)
-  points = points + _FAR * (basis @ (2 * one.bend - 1))
+  bent = points + _FAR * (basis @ (2 * one.bend - 1))
   scale = values["height"] = size * values["height"]
-  places = _placed(points, values)
+  places = _placed(bent, values)
   distance = scale * _read(tables[one.font, one.character], places)
   # Half of the image is H/2 pixels.
   pixels = (

@@ -129,7 +129,8 @@ def _polygons(font: pathlib.Path, character: str) -> list[np.ndarray]:
   from matplotlib.textpath import TextPath
 
   path = TextPath((0, 0), character, size=_EM, prop=FontProperties(fname=font))
-  polygons = [np.asarray(p, float) for p in path.to_polygons() if len(p) > 2]
+  polygons = [np.asarray(p, float) for p in path.to_polygons()]
+  polygons = [polygon for polygon in polygons if len(polygon) > 2]
   if not polygons:
     raise UserError(f"characters: {character!r} leaves no ink in {font.name}")
   corners = np.concatenate(polygons)
