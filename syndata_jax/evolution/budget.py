@@ -31,11 +31,13 @@ NAMES = ("uniform", "increasing", "decreasing", "adaptive")
 # How far replacing an example moves a histogram: one vote less, one more.
 REPLACE_ONE = math.sqrt(2)
 
-# The adaptive rule: least and most of a histogram's share, how many of the last
+# The adaptive rule: least of a histogram's share, how many of the last
 # histograms are heard, and the signal to noise that nobody would see.
-_LEAST, _MOST = 0.5, 1.5
+_LEAST = 0.5
 _STABLE = 2
 _UNSEEN = 0.1
+# Of the bisection for what a ledger has left; each step may take a second.
+_PRECISION = 1e-4
 # What is left after rounding is no budget.
 _ROUNDING = 1e-9
 
@@ -127,7 +129,9 @@ def plan(options: EvolutionOptions, delta: float, extra: float = 0.0) -> Plan:
   Raises:
     UserError: an unknown budget, weights that do not fit, or nothing left.
   """
-  shares = weights(options.budget, options.num_iterations)
+  shares = weights(
+    options.budget_weights or options.budget, options.num_iterations
+  )
   whole = total(options, delta)
   if math.isinf(whole):
     return Plan(whole, shares, options.budget == "adaptive")
@@ -145,7 +149,9 @@ def weights(
   """Shares of mu^2, one an iteration, sum 1.
 
   Late histograms gain most from little noise: votes are spread over ever more
-  candidates that are alike, and what the last ones choose is released.
+  candidates that are alike, and what the last ones choose is released. Early
+  ones are then noisy, and a threshold that is fixed in votes far too low for
+  them: an uneven budget wants none, or `threshold_deviations`.
 
   Args:
     budget: one of `NAMES`; iteration t of 1 to T has a share proportional to t
@@ -256,7 +262,7 @@ def left(ledger: Ledger) -> float:
   if fits(high):
     return high
   low = 0.0
-  while high - low > 1e-6 * high:
+  while high - low > _PRECISION * high:
     middle = (low + high) / 2
     low, high = (middle, high) if fits(middle) else (low, middle)
     if high < 1e-12:
@@ -269,11 +275,14 @@ def _share(
 ) -> float | None:
   """mu^2 that the adaptive rule gives to the next histogram.
 
-  By default its weight's share of the rest. Half of that where votes would not
-  stand out of the noise, up to half more where they would, as the weaker of
-  the last two histograms says: a signal counts if it is stable. What one
-  histogram is not given, the later ones share. None where even the rest as a
-  whole, spent on one histogram, would show nothing.
+  Its weight's share of the rest where votes would stand out of the noise, down
+  to half of that where they would not, as the weaker of the last two histograms
+  says: a signal counts if it is stable. What one histogram is not given, the
+  later ones share. None where even the rest as a whole, spent on one histogram,
+  would show nothing.
+
+  More than its share helps none: late histograms need it (measured in
+  `tests/evolution/test_budget_gain.py`).
 
   Args:
     signals: of all histograms so far.
@@ -291,7 +300,7 @@ def _share(
     return rest
   # Signal to noise, if the histogram were given its share.
   ratio = share * max(0.0, min(signal.spread for signal in recent))
-  return share * min(max(2 - 2 / (1 + ratio), _LEAST), _MOST)
+  return share * min(max(2 - 2 / (1 + ratio), _LEAST), 1.0)
 
 
 def _noise(square: float) -> float:

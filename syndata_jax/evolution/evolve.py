@@ -297,7 +297,7 @@ def _history(now: State, options: EvolutionOptions) -> tuple[Iteration, ...]:
       noise,
       epsilon,
       ancestors,
-      signal(noisy, options.threshold, noise),
+      signal(noisy, options.level(noise), noise),
     )
     for number, (noise, epsilon, ancestors, noisy) in enumerate(
       zip(now.noises, now.epsilons, now.ancestors, now.noisy, strict=True)

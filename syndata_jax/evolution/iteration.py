@@ -14,6 +14,7 @@ import numpy as np
 from jax import lax
 
 from syndata_jax.evolution import population as populations
+from syndata_jax.evolution.allocation import decaying_weights
 from syndata_jax.evolution.api import Api, Samples
 from syndata_jax.evolution.embedding import Embedding
 from syndata_jax.evolution.histogram import Records, noisy_votes
@@ -144,6 +145,9 @@ def voted(
     noise,
     k=options.nearest,
     metric=options.metric,
+    weights=decaying_weights(options.nearest)
+    if options.vote_weights == "decaying"
+    else None,
     discrete=options.noise == "discrete",
   )
 
@@ -187,7 +191,7 @@ def advance(
       api,
       populations.taken(population, rows),
       population,
-      kept_votes(noisy, options.threshold),
+      kept_votes(noisy, options.level(stddev)),
       sizes,
       key,
       degree,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from syndata_jax.privacy import validate as privacy_validate
 
 SELECTIONS = ("sample", "rank", "geometry")
 NOISES = ("gaussian", "discrete")
+VOTE_WEIGHTS = ("equal", "decaying")
 BUDGETS = ("uniform", "increasing", "decreasing", "adaptive")
 CLASS_SHARES = ("declared_equal", "private")
 
@@ -45,10 +46,14 @@ class EvolutionOptions:
     neighbours: `add_or_remove_one` or `replace_one`.
     look_ahead: variations whose mean embedding stands for a candidate; 0 for
       its own embedding.
-    nearest: k, candidates that a record votes for, with 1/sqrt(k) each.
+    nearest: k, candidates that a record votes for.
+    vote_weights: `equal`, 1/sqrt(k) for each; `decaying`, 1, 1/2, 1/4, ...
+      from the nearest on, over their L2 norm.
     metric: `l2` or `cosine`.
     threshold: H, in votes, subtracted from the noisy histogram; what is below
       it is not selected.
+    threshold_deviations: in its place H as so many standard deviations of the
+      histogram's own noise, which an uneven `budget` changes as it goes.
     selection: `sample`, with replacement and by the votes above H; `rank`, the
       largest; `geometry`, so that every cluster of votes keeps a parent.
     variations: F, of every parent; 0 only under `keep_selected`.
@@ -64,6 +69,7 @@ class EvolutionOptions:
     counts_share: of the budget, for estimating the shares of classes.
     budget: how it is spread over the iterations: `uniform`, `increasing`,
       `decreasing`, `adaptive`.
+    budget_weights: shares of the iterations, in any unit, in its place.
     start_check_share: of the budget, for asking whether Private Evolution can
       work at all; 0 does not ask.
     api_seconds: for one answer of a generator on the host; 0 for any time.
@@ -77,8 +83,10 @@ class EvolutionOptions:
   neighbours: str = "add_or_remove_one"
   look_ahead: int = 0
   nearest: int = 1
+  vote_weights: str = "equal"
   metric: Metric = "l2"
   threshold: float = 0.0
+  threshold_deviations: float = 0.0
   selection: str = "sample"
   variations: int = 1
   initial_variations: int = 0
@@ -92,11 +100,13 @@ class EvolutionOptions:
   class_fractions: tuple[float, ...] = ()
   counts_share: float = 0.05
   budget: str = "uniform"
+  budget_weights: tuple[float, ...] = ()
   start_check_share: float = 0.0
   api_seconds: float = 600.0
 
   def __post_init__(self) -> None:
-    for name in ("degrees", "class_fractions"):  # JSON and configs have lists
+    # JSON and configs have lists.
+    for name in ("degrees", "class_fractions", "budget_weights"):
       object.__setattr__(self, name, tuple(getattr(self, name)))
     validate.whole(1, num_iterations=self.num_iterations)
     validate.whole(1, num_samples=self.num_samples, nearest=self.nearest)
@@ -110,11 +120,24 @@ class EvolutionOptions:
     validate.one_of(get_args(Metric), metric=self.metric)
     validate.one_of(SELECTIONS, selection=self.selection)
     validate.one_of(NOISES, noise=self.noise)
+    validate.one_of(VOTE_WEIGHTS, vote_weights=self.vote_weights)
+    if self.noise == "discrete" and self.vote_weights != "equal":
+      raise UserError(
+        f"vote_weights={self.vote_weights!r}: must be 'equal' under"
+        " noise='discrete', which needs whole votes"
+      )
     validate.one_of(BUDGETS, budget=self.budget)
     validate.one_of(CLASS_SHARES, class_shares=self.class_shares)
     validate.not_negative(
       threshold=self.threshold, api_seconds=self.api_seconds
     )
+    validate.not_negative(threshold_deviations=self.threshold_deviations)
+    if self.threshold and self.threshold_deviations:
+      raise UserError(
+        f"threshold={self.threshold}, threshold_deviations="
+        f"{self.threshold_deviations}: one must be 0"
+      )
+    self._check_budget()
     self._check_degrees()
     self._check_shares()
     if not self.variations and not self.keep_selected:
@@ -158,6 +181,14 @@ class EvolutionOptions:
     span = self.degree_first - self.degree_last
     return self.degree_first - span * part**self.degree_decay
 
+  def level(self, stddev: Any) -> Any:
+    """H of a histogram in votes, a number or one that JAX traces.
+
+    Args:
+      stddev: of its noise, in votes.
+    """
+    return self.threshold + self.threshold_deviations * stddev
+
   def delta_of(self, num_records: int) -> float:
     """The delta of n records: the one set, or 1 / (n ln n).
 
@@ -198,6 +229,21 @@ class EvolutionOptions:
       )
     if self.delta:
       check_delta(self.delta)
+
+  def _check_budget(self) -> None:
+    if not self.budget_weights:
+      return
+    if self.budget != "uniform":
+      raise UserError(
+        f"budget={self.budget!r}: must not be set beside budget_weights"
+      )
+    for weight in self.budget_weights:
+      validate.positive(budget_weights=weight)
+    if len(self.budget_weights) != self.num_iterations:
+      raise UserError(
+        f"budget_weights={self.budget_weights}: must be {self.num_iterations}"
+        " numbers, one an iteration"
+      )
 
   def _check_degrees(self) -> None:
     validate.within(

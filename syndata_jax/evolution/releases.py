@@ -29,7 +29,10 @@ def votes(options: EvolutionOptions, noise: float, num_bins: int) -> Release:
   k = options.nearest
   details = f"histogram of {num_bins:,} candidates, {_said(noise)}"
   if k > 1:
-    details += f"; a record votes for {k} with 1/sqrt({k}) each"
+    each = f"1/sqrt({k}) each"
+    if options.vote_weights == "decaying":
+      each = "1, 1/2, 1/4, ... over their L2 norm"
+    details += f"; a record votes for {k} with {each}"
   return _release("votes", options, noise, details, k)
 
 

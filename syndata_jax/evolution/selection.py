@@ -43,7 +43,8 @@ def select(
     fold: candidates for each parent, so that S = fold m.
     options: which rule, and its threshold.
     embeddings: of the candidates, f32[S,D]; for `geometry` alone.
-    stddev: of the noise in votes; for `geometry` alone.
+    stddev: of the noise in votes; for `geometry`, and for a threshold that is
+      counted in it.
 
   Raises:
     UserError: more parents than `rank` has candidates.
@@ -56,7 +57,7 @@ def select(
       raise UserError("selection='rank': more parents than candidates")
     _, places = jax.lax.top_k(jnp.where(layout.is_real, bins, -jnp.inf), most)
   elif options.selection == "sample":
-    weights = shares(bins, layout.is_real, (options.threshold,))
+    weights = shares(bins, layout.is_real, (options.level(stddev),))
     keys = jax.random.split(key, len(sizes))
     places = jax.vmap(functools.partial(_drawn, most))(keys, weights)
   else:
@@ -65,14 +66,14 @@ def select(
     pick = functools.partial(geometry.parents, most)
     places = jax.vmap(pick)(
       embeddings[layout.rows],
-      shares(bins, layout.is_real, (above, options.threshold)),
+      shares(bins, layout.is_real, (above, options.level(stddev))),
       jnp.maximum(jnp.asarray(sizes), 1),
     )
   chosen = jnp.take_along_axis(jnp.asarray(layout.rows), places, axis=1)
   return chosen.ravel()[layout.parents]
 
 
-def kept_votes(noisy: jax.Array, threshold: float) -> jax.Array:
+def kept_votes(noisy: jax.Array, threshold: float | jax.Array) -> jax.Array:
   """What is left of the votes above the threshold H: max(noisy - H, 0)."""
   return jnp.maximum(noisy - threshold, 0)
 

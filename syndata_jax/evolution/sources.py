@@ -121,9 +121,7 @@ class Several(Api):
     """
 
     def by(number: int) -> Callable[..., Any]:
-      def run(
-        key: jax.Array, parts: tuple[Samples, ...], labels: Any
-      ) -> Any:
+      def run(key: jax.Array, parts: tuple[Samples, ...], labels: Any) -> Any:
         del key, labels
         return self.apis[number].render(parts[number])
 
@@ -195,7 +193,9 @@ class Several(Api):
     try:
       stacked = jax.tree.map(self._concatenate, *results)
     except ValueError as error:
-      raise UserError(f"apis: must give samples of one shape ({error})") from error
+      raise UserError(
+        f"apis: must give samples of one shape ({error})"
+      ) from error
     return _take(stacked, places)
 
   def _check_alike(self, samples: Mixed) -> None:

@@ -184,7 +184,9 @@ def start_check(
   far = distances.astype(np.float64) / radius
   noise = host(stream(key, "evolution.start_check")).normal(size=2)
   votes = np.array([far.sum(), (1 - far).sum()]) + noise_multiplier * noise
-  mean, low, high = (radius * part for part in _share_of_first(votes, noise_multiplier))
+  mean, low, high = (
+    radius * part for part in _share_of_first(votes, noise_multiplier)
+  )
   answer = StartCheck(mean, low, high, public, share, noise_multiplier)
   release = Release(
     mechanism="Gaussian noise on votes split between far and near",
@@ -201,7 +203,7 @@ def start_check(
 def _share_of_first(
   votes: np.ndarray, stddev: float
 ) -> tuple[float, float, float]:
-  """a / (a + b) of noisy a and b, with an interval, in [0, 1].
+  """A / (a + b) of noisy a and b, with an interval, in [0, 1].
 
   The interval is Fieller's: clean sums in the proportion m to 1 - m lie on a
   line through the origin, and the noise takes them off it by N(0, stddev^2).

@@ -7,7 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from syndata_jax.evolution import allocation
+from syndata_jax.evolution import allocation, iteration, selection
+from syndata_jax.evolution.histogram import group
+from syndata_jax.evolution.options import EvolutionOptions
 
 
 def _raw(k):
@@ -81,6 +83,38 @@ def test_replacing_a_record_moves_two_votes():
   assert moved == pytest.approx(math.sqrt(2))
 
 
+def test_decaying_votes_of_a_run():
+  draw = np.random.default_rng(5)
+  records, candidates = draw.normal(size=(40, 3)), draw.normal(size=(12, 3))
+  options = EvolutionOptions(
+    epsilon=math.inf, nearest=3, vote_weights="decaying"
+  )
+  labels = np.zeros(40, np.int32)
+  noisy = iteration.voted(
+    options,
+    (12,),
+    group(records, labels, 1),
+    candidates.astype(np.float32),
+    jax.random.key(0),
+    np.float32(0),
+  )
+  expected = np.zeros(12)
+  for record in records:
+    order = np.argsort(np.linalg.norm(candidates - record, axis=1))
+    expected[order[:3]] += np.array([4, 2, 1]) / math.sqrt(21)
+  np.testing.assert_allclose(noisy, expected, rtol=1e-5)
+
+
+def test_a_threshold_in_deviations_of_the_noise():
+  options = EvolutionOptions(epsilon=1.0, threshold_deviations=2.0)
+  assert options.level(3.0) == 6.0
+  noisy = np.array([5.0, 7.0, 5.9, -1.0], np.float32)
+  parents = selection.select(
+    jax.random.key(0), noisy, (4,), 1, options, stddev=3.0
+  )
+  np.testing.assert_array_equal(parents, [1, 1, 1, 1])
+
+
 def test_allocation_by_votes_a_sample():
   weights = np.array([3.0, 3, 3, 3, 1, 1], np.float32)
   source = np.array([0, 0, 0, 0, 1, 1])
@@ -127,9 +161,7 @@ def test_reassigned_counts_in_every_class():
   source = draw.integers(0, 3, 40).astype(np.int32)
   shares = np.array([0.6, 0.3, 0.1], np.float32)
   present = np.ones((40, 3), bool)
-  target = np.asarray(
-    allocation.reassigned(source, labels, shares, present)
-  )
+  target = np.asarray(allocation.reassigned(source, labels, shares, present))
   for label in (0, 1, 3):
     rows = labels == label
     count = np.bincount(target[rows], minlength=3)
@@ -140,9 +172,7 @@ def test_reassigned_counts_in_every_class():
     assert changed == np.maximum(count - had, 0).sum()
   # A generator without a sample of the class is given none of it.
   present[labels == 1, 0] = False
-  target = np.asarray(
-    allocation.reassigned(source, labels, shares, present)
-  )
+  target = np.asarray(allocation.reassigned(source, labels, shares, present))
   np.testing.assert_array_equal(
     np.bincount(target[labels == 1], minlength=3), _expected([0, 0.75, 0.25], 7)
   )

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from variants import others_slow
 
 from syndata_jax.errors import UserError
 from syndata_jax.evolution.api import Api
 from syndata_jax.evolution.sources import Several
-from variants import others_slow
 
 LABELS = np.repeat(np.arange(2), 12).astype(np.int32)
 
@@ -72,19 +72,22 @@ class Words(Api):
     return np.array(longer)
 
 
+PAIR = Several([Discs(), Points()])
+RENDER, VARY = jax.jit(PAIR.render), jax.jit(PAIR.variation)
+
+
 def _sources(rendered):
   return (np.asarray(rendered)[:, 0] > 0).astype(int)
 
 
 def test_each_has_its_share_of_every_class_at_the_start():
-  api = Several([Discs(), Points()])
-  assert api.traceable and api.public == ("nothing", "a pool")
-  samples = api.random(jax.random.key(0), LABELS)
-  rendered = api.render(samples)
+  assert PAIR.traceable and PAIR.public == ("nothing", "a pool")
+  samples = PAIR.random(jax.random.key(0), LABELS)
+  rendered = RENDER(samples)
   np.testing.assert_array_equal(_sources(rendered), samples.source)
   np.testing.assert_array_equal(rendered[:, 2], 10 * LABELS)
   for label in (0, 1):
-    assert np.bincount(samples.source[LABELS == label]).tolist() == [6, 6]
+    assert np.bincount(samples.source[label == LABELS]).tolist() == [6, 6]
 
 
 @pytest.mark.parametrize("jitted", others_slow([True, False]))
@@ -95,7 +98,10 @@ def test_each_varies_its_own(jitted):
   samples = samples._replace(source=jnp.array([0] * 9 + [2, 0, 1, 1]))
   vary = jax.jit(api.variation) if jitted else api.variation
   varied = vary(jax.random.key(2), samples, labels, 0.5)
-  before, after = np.asarray(api.render(samples)), np.asarray(api.render(varied))
+  before, after = (
+    np.asarray(api.render(samples)),
+    np.asarray(api.render(varied)),
+  )
   moved = after - before
   right = np.asarray(samples.source) == 1
   assert (moved[right, :2] > 0).all() and (moved[~right, :2] < 0).all()
@@ -125,9 +131,10 @@ def _inherit(api, weights):
   return population, parents, heirs
 
 
-@pytest.mark.parametrize("apis", [(Discs(), Points()), (Words("a"), Words("b"))])
-def test_shares_follow_the_votes(apis):
-  api = Several(apis, floor=0.05)
+@pytest.mark.parametrize(
+  "api", [PAIR, Several([Words("a"), Words("b")])], ids=["traced", "host"]
+)
+def test_shares_follow_the_votes(api):
   weights = np.where(np.arange(24) % 2, 3.0, 1.0).astype(np.float32)
   weights[1] = 0  # never drawn, of class 0 and the second generator
   population, parents, heirs = _inherit(api, weights)
@@ -150,18 +157,16 @@ def test_shares_follow_the_votes(apis):
 
 
 def test_the_floor_keeps_everybody_alive():
-  api = Several([Discs(), Points()], floor=0.05)
-  weights = np.where(np.arange(24) % 2, 5.0, 0.0).astype(np.float32)
+  api = PAIR
   population = api.random(jax.random.key(6), LABELS)
-  vary = jax.jit(api.variation)
   for step in range(4):
     key = jax.random.key(step)
     parents = jax.tree.map(lambda leaf: leaf[jnp.arange(24)], population)
     weights = jnp.where(population.source == 1, 5.0, 0.0)
     heirs = api.inherit(key, parents, weights, population)
-    population = vary(key, heirs, LABELS, 0.1)
+    population = VARY(key, heirs, LABELS, 0.1)
     for label in (0, 1):
-      count = np.bincount(population.source[LABELS == label], minlength=2)
+      count = np.bincount(population.source[label == LABELS], minlength=2)
       assert count.tolist() == [1, 11]
   # It wins back what it earns.
   weights = jnp.where(population.source == 0, 5.0, 0.0)
@@ -193,9 +198,7 @@ def test_a_class_smaller_than_the_generators():
   samples = api.random(jax.random.key(0), np.zeros(2, np.int32))
   render = jax.jit(api.render)
   assert render(samples).shape == (2, 3)
-  heirs = api.inherit(
-    jax.random.key(1), samples, jnp.ones(2), samples
-  )
+  heirs = api.inherit(jax.random.key(1), samples, jnp.ones(2), samples)
   np.testing.assert_array_equal(heirs.source, [0, 1])
   labels = np.zeros(2, np.int32)
   varied = jax.jit(api.variation)(jax.random.key(2), heirs, labels, 0.1)
