@@ -1,4 +1,4 @@
-"""What an evolution needs to know of one private data set, whatever its kind."""
+"""What an evolution needs of a private data set, of whatever kind."""
 
 import pathlib
 from collections.abc import Callable

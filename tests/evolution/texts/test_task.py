@@ -60,6 +60,7 @@ def test_an_endpoint_that_is_not_there_is_one_line(tmp_path):
   assert str(error.value).startswith(f"base_url={server.url}: ")
 
 
+@pytest.mark.slow  # PyTorch alone takes seconds to import
 def test_a_local_sentence_model(tmp_path):
   """A tiny one, made here: nothing is downloaded."""
   pytest.importorskip("sentence_transformers")
