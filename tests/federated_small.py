@@ -1,6 +1,7 @@
 """A few clients with a few records, for tests of the federated vote."""
 
 import numpy as np
+import pytest
 
 from syndata_jax.errors import UserError
 from syndata_jax.evolution.federated.mechanism import DistributedSkellam
@@ -8,6 +9,8 @@ from syndata_jax.evolution.federated.participant import Participant
 from syndata_jax.evolution.federated.policy import Ballot, Policy
 from syndata_jax.evolution.federated.voters import LocalTransport
 from syndata_jax.privacy import Ledger
+
+pytest.importorskip("flwr")
 
 DIMENSION, CLASSES = 3, 2
 SIZES = (5, 7)
@@ -32,11 +35,11 @@ def ballot(seed=0, **fields):
   return Ballot(rows.astype(np.float32), SIZES, **fields)
 
 
-def records(seed, count=9):
+def records(seed, count=10):
   """Embeddings f32[P,D] and labels i32[P]."""
   generator = np.random.default_rng([seed, 7])
   rows = generator.normal(size=(count, DIMENSION)).astype(np.float32)
-  return rows, generator.integers(0, CLASSES, count).astype(np.int32)
+  return rows, generator.permutation(count).astype(np.int32) % CLASSES
 
 
 def participants(count=4, **policy):

@@ -12,10 +12,10 @@ learns from these alone. The arguments are `epsilon1`, `epsilon4`, `epsilon10`
 from syndata_jax.programs.settings import defaults
 
 _SETTINGS = {
-  # By hand: the more noise, the fewer iterations, and the higher the threshold.
-  "epsilon1": {"epsilon": 1.0, "num_iterations": 4, "threshold": 8.0},
-  "epsilon4": {"epsilon": 4.0, "num_iterations": 8, "threshold": 4.0},
-  "epsilon10": {"epsilon": 10.0, "num_iterations": 10, "threshold": 2.0},
+  # The more noise, the fewer iterations.
+  "epsilon1": {"epsilon": 1.0, "num_iterations": 4},
+  "epsilon4": {"epsilon": 4.0, "num_iterations": 8},
+  "epsilon10": {"epsilon": 10.0, "num_iterations": 10},
   "infinity": {"epsilon": float("inf"), "num_iterations": 10},
 }
 
@@ -32,6 +32,7 @@ def get_config(argument="epsilon10"):
   config.embedding = "pixels"
   config.num_samples = 1000
   config.look_ahead = 4
+  config.threshold_deviations = 1.4
   config.degree_first = 0.5
   config.degree_last = 0.05
   config.num_canaries = 200

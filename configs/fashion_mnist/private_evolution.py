@@ -39,6 +39,7 @@ def get_config(argument="epsilon10,gpu"):
   config.api = "garments"
   config.num_iterations = 10
   config.look_ahead = 4
+  config.threshold_deviations = 1.4
   config.degree_first = 0.5
   config.degree_last = 0.05
   config.num_average = 500

@@ -29,6 +29,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+from absl import logging
 
 from syndata_jax.errors import UserError
 from syndata_jax.evolution.federated import client, masks
@@ -182,10 +183,28 @@ class Participant:
 
   def _read(self) -> tuple[np.ndarray, np.ndarray]:
     try:
-      return self.records()
+      embeddings, labels = self.records()
+      embeddings = np.asarray(embeddings, np.float32)
+      labels = np.asarray(labels)
+      self._check(embeddings, labels)
     except Exception as error:
       # The server reads why a client refuses, and must read nothing private.
+      logging.warning("records: %s", error)
       raise UserError("records: this client cannot read its own") from error
+    return embeddings, labels
+
+  def _check(self, embeddings: np.ndarray, labels: np.ndarray) -> None:
+    shape = (len(labels), self.policy.dimension)
+    if embeddings.shape != shape or not np.isfinite(embeddings).all():
+      raise UserError(
+        f"embeddings={list(embeddings.shape)}: must be {list(shape)}, finite"
+      )
+    outside = (labels < 0) | (labels >= self.policy.num_classes)
+    if outside.any():
+      raise UserError(
+        f"labels={labels[outside][0]}: must be in"
+        f" [0, {self.policy.num_classes})"
+      )
 
 
 def mechanism_of(fields: Mapping[str, Any]) -> DistributedSkellam:

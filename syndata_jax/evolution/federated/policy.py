@@ -3,7 +3,7 @@
 A server chooses the candidates, and could choose them to find out about one
 client: candidates placed as probes around a suspected record, few of them so
 that every vote tells much, the same ones again and again to average the noise
-away (see "malicious server" in arXiv 2609.13499). Whatever it broadcasts, the
+away (of such probes arXiv 2609.13499 warns). Whatever it broadcasts, the
 guarantee of the noisy sum is the same: it holds for candidates that an enemy
 has chosen. So what must be bounded is how often, how noisily and among how
 many a client answers, by the client itself.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import itertools
+import functools
+import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -84,7 +85,9 @@ class SecureVoters:
     available = [
       one for one in self.transport.available() if one not in self.suspects
     ]
-    invited = available[: mechanism.max_clients]
+    # No amplification is claimed for this draw, which the server sees.
+    count = min(len(available), mechanism.max_clients)
+    invited = random.SystemRandom().sample(available, count)
     _require(mechanism, invited, "are there")
 
     question: Message = {"stage": "keys", **mechanism.as_dict()}
@@ -123,22 +126,12 @@ class SecureVoters:
     total = np.zeros(size, np.uint64)
     for one in voted:
       total = total + masks.unpacked(masked[one]["masked"], bits)
-      wanted = letters[one]["seed_digest"]
-      seed = _recovered(
-        held.get(one, []),
-        threshold,
-        lambda secret, wanted=wanted: masks.digest(secret) == wanted,
-        one,
-      )
+      is_right = functools.partial(_has_digest, letters[one]["seed_digest"])
+      seed = _recovered(held.get(one, []), threshold, is_right, one)
       total = total - masks.mask(seed, size, bits)
     for one in dropped:
-      public = keys[one]["mask_key"]
-      private = _recovered(
-        held.get(one, []),
-        threshold,
-        lambda secret, public=public: masks.public_key(secret) == public,
-        one,
-      )
+      is_right = functools.partial(_has_public_key, keys[one]["mask_key"])
+      private = _recovered(held.get(one, []), threshold, is_right, one)
       for other in voted:
         agreed = masks.agreed_key(private, keys[other]["mask_key"])
         pair = masks.mask(agreed, size, bits)
@@ -249,10 +242,12 @@ def _recovered(
   owner: int,
 ) -> bytes:
   """The secret of shares some of which may be wrong."""
-  choices = itertools.combinations(shares, threshold)
-  for choice in itertools.islice(choices, _TRIALS):
+  chance = random.SystemRandom()
+  # Of half of the shares at random, each wrong one is left out every other
+  # time; which are wrong nobody knows.
+  for _ in range(_TRIALS if len(shares) >= threshold else 0):
     try:
-      secret = masks.combine(choice)
+      secret = masks.combine(chance.sample(shares, threshold))
       if is_right(secret):
         return secret
     except masks.BrokenSecret:
@@ -263,6 +258,14 @@ def _recovered(
     # With enough shares it is the owner who shared out what does not fit.
     [owner] if len(shares) >= threshold else [],
   )
+
+
+def _has_digest(wanted: bytes, secret: bytes) -> bool:
+  return masks.digest(secret) == wanted
+
+
+def _has_public_key(wanted: bytes, secret: bytes) -> bool:
+  return masks.public_key(secret) == wanted
 
 
 def _is_keys(_: int, reply: Message) -> bool:

@@ -100,7 +100,7 @@ def rounds(
     following = advances(population, noisy, key, step.degree, step.stddev)
     alive = jnp.zeros(len(population.labels), bool)
     metrics = {
-      "signal": kept_votes(noisy, options.threshold).sum(),
+      "signal": kept_votes(noisy, options.level(step.stddev)).sum(),
       "ancestors": alive.at[following.ancestor].set(True).sum(),
     }
     return pack(following), metrics, {}

@@ -13,7 +13,8 @@ from syndata_jax.errors import UserError
 from syndata_jax.evolution.api import Api
 from syndata_jax.evolution.embedding import Embedding
 from syndata_jax.evolution.federated import pending
-from syndata_jax.evolution.federated.evolve import Federation, evolve_federated
+from syndata_jax.evolution.federated.evolve import evolve_federated
+from syndata_jax.evolution.federated.federation import Federation
 from syndata_jax.evolution.federated.participant import Participant
 from syndata_jax.evolution.federated.policy import Policy
 from syndata_jax.evolution.federated.server import SecureVoters
@@ -56,7 +57,7 @@ OPTIONS = EvolutionOptions(
   num_samples=16,
   noise_multiplier=1.0,
   noise="discrete",
-  variations=1,
+  initial_variations=1,
   keep_selected=True,
   degree_last=0.3,
 )
@@ -66,7 +67,7 @@ FEDERATION = dataclasses.replace(FEDERATION, clip_norm=5.0)
 
 def _records(one):
   generator = np.random.default_rng([one, 1])
-  labels = generator.integers(0, 2, 20).astype(np.int32)
+  labels = generator.permutation(20).astype(np.int32) % 2
   rows = CENTRES[labels] + 0.05 * generator.normal(size=(20, 2))
   return rows.astype(np.float32), labels
 
@@ -249,7 +250,7 @@ def test_a_sum_of_nonsense_changes_nothing_but_the_budget():
 def test_a_client_keeps_its_own_budget():
   """Whatever the server's ledger allows, a client stops when its own is out."""
   options = dataclasses.replace(OPTIONS, num_iterations=6)
-  one = FEDERATION.mechanism(16, 1.0).release()
+  one = FEDERATION.mechanism(32, 1.0).release()
   two = Ledger(1e-5, releases=(one, one)).epsilon()
   transport = _clients(Ledger(1e-5, budget=1.01 * two))
   with pytest.raises(UserError, match="iteration 3 was void"):
@@ -284,7 +285,7 @@ def test_many_clients_in_one_process():
     ({"class_shares": "private"}, "class_shares"),
     ({"start_check_share": 0.1}, "start_check_share"),
     ({"neighbours": "replace_one"}, "neighbours"),
-    ({"nearest": 9}, "nearest=9"),
+    ({"nearest": 17}, "nearest=17"),
   ],
 )
 def test_bad_input(change, message):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 from federated_small import (
@@ -25,6 +26,15 @@ from flwr.app import ConfigRecord, Context, Message, Metadata, RecordDict  # noq
 from flwr.serverapp import Grid  # noqa: E402
 from flwr.supercore import task_identity  # noqa: E402
 
+from syndata_jax import keys  # noqa: E402
+from syndata_jax.evolution.api import Api  # noqa: E402
+from syndata_jax.evolution.embedding import Embedding  # noqa: E402
+from syndata_jax.evolution.federated.evolve import (  # noqa: E402
+  evolve_federated,
+)
+from syndata_jax.evolution.federated.federation import (  # noqa: E402
+  Federation,
+)
 from syndata_jax.evolution.federated.flower import (  # noqa: E402
   FlowerTransport,
   Home,
@@ -41,6 +51,7 @@ from syndata_jax.evolution.federated.server import (  # noqa: E402
 from syndata_jax.evolution.federated.simulated import (  # noqa: E402
   SimulatedVoters,
 )
+from syndata_jax.evolution.options import EvolutionOptions  # noqa: E402
 from syndata_jax.privacy import Ledger  # noqa: E402
 
 
@@ -144,7 +155,7 @@ def _expected(rule, count=4):
   voters = SimulatedVoters(
     np.concatenate([rows for rows, _ in people]),
     np.concatenate([labels for _, labels in people]),
-    np.repeat(np.arange(count), 9),
+    np.repeat(np.arange(count), 10),
     count,
     np.random.default_rng(0),
   )
@@ -187,6 +198,42 @@ def test_who_is_gone_is_left_out_and_comes_back(tmp_path):
   # Its SuperNode was started anew: it remembers nothing but its ledger.
   grid.contexts[gone].state = RecordDict()
   assert voters.tally(rule, ballot(), lambda: None).num_clients == 4
+
+
+class _Points(Api):
+  """Points in space, on the host."""
+
+  def random(self, key, labels):
+    return keys.host(key).random((len(labels), DIMENSION), np.float32)
+
+  def variation(self, key, samples, labels, degree):
+    step = degree * keys.host(key).normal(size=samples.shape)
+    return (samples + step).astype(np.float32)
+
+
+@pytest.mark.usefixtures("identity")
+def test_the_whole_loop_over_flower(tmp_path):
+  folders = _folders(tmp_path)
+  grid = _Nodes(client_app(_home), folders)
+  options = EvolutionOptions(
+    num_iterations=2, num_samples=12, noise_multiplier=2.0, noise="discrete"
+  )
+  evolved = evolve_federated(
+    SecureVoters(FlowerTransport(grid, 4, 5.0, 0.0)),
+    Embedding("points", np.asarray, traceable=False),
+    _Points(),
+    Ledger(1e-5),
+    jax.random.key(0),
+    options,
+    Federation(max_clients=4, min_honest=3),
+    CLASSES,
+    tmp_path / "state",
+  )
+  assert len(evolved.history) == 2
+  # What the clients have paid is what the server says it cost.
+  for folder in folders:
+    paid = Ledger.load(folder / "ledger.json")
+    assert paid.releases == evolved.ledger.releases
 
 
 _SHARED = f"""
@@ -251,14 +298,17 @@ def main(transport, context):
   path.with_suffix(".new").write_text(json.dumps(fields))
   path.with_suffix(".new").rename(path)
 
-app = server_app(main, expected=3, seconds=120.0, patience=120.0)
+app = server_app(main, expected=4, seconds=300.0, patience=300.0)
 """
 )
 
 
 @pytest.mark.slow
 def test_clients_in_processes_of_their_own(tmp_path):
-  """Flower's deployment on one machine: a SuperLink and three SuperNodes."""
+  """Flower's deployment on one machine: a SuperLink and four SuperNodes.
+
+  One of them drops out when it should vote.
+  """
   project = tmp_path / "project"
   project.mkdir()
   (project / "pyproject.toml").write_text(_PROJECT)
@@ -266,7 +316,7 @@ def test_clients_in_processes_of_their_own(tmp_path):
   (project / "server.py").write_text(_SERVER)
   home = tmp_path / "flower"
   home.mkdir()
-  ports = _free_ports(4)
+  ports = _free_ports(5)
   (home / "config.toml").write_text(
     f'[superlink]\ndefault = "here"\n[superlink.here]\n'
     f'address = "127.0.0.1:{ports[0]}"\ninsecure = true\n'
@@ -280,7 +330,8 @@ def test_clients_in_processes_of_their_own(tmp_path):
     "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
   }
   result = tmp_path / "result.json"
-  folders = _folders(tmp_path, 3)
+  folders = _folders(tmp_path)
+  (folders[3] / "records.npz").unlink()
   processes = []
 
   def start(*command):
@@ -312,7 +363,7 @@ def test_clients_in_processes_of_their_own(tmp_path):
     start(
       "flwr", "run", str(project), "here", f'--run-config=result="{result}"'
     )
-    _wait_for(result.exists, 400, tmp_path)
+    _wait_for(result.exists, 1500, tmp_path)
   finally:
     for process in reversed(processes):
       process.terminate()
@@ -324,8 +375,11 @@ def test_clients_in_processes_of_their_own(tmp_path):
   expected = _expected(rule, 3)
   np.testing.assert_allclose(fields["votes"], expected, atol=2)
   assert len(fields["votes"]) == sum(SIZES)
-  for folder in folders:
+  (reason,) = fields["refusals"].values()
+  assert reason == "records: this client cannot read its own"
+  for folder in folders[:3]:
     assert len(Ledger.load(folder / "ledger.json").releases) == 1
+  assert not (folders[3] / "ledger.json").exists()
 
 
 def _free_ports(count):

@@ -15,9 +15,10 @@ from federated_small import (
 )
 
 from syndata_jax.errors import UserError
+from syndata_jax.evolution.federated.client import clean_votes, contribution
 from syndata_jax.evolution.federated.participant import Participant
 from syndata_jax.evolution.federated.policy import Ballot, Policy
-from syndata_jax.evolution.federated.server import SecureVoters
+from syndata_jax.evolution.federated.server import SecureVoters, histogram
 from syndata_jax.privacy import Ledger
 
 
@@ -103,10 +104,20 @@ def test_a_budget_that_would_be_exceeded_is_not_begun():
   assert not any(own.releases for own in transport.ledgers.values())
 
 
-def test_why_records_cannot_be_read_is_not_told():
-  def read():
-    raise ValueError("a secret diagnosis in line 3")
+def _unreadable():
+  raise ValueError("a secret diagnosis in line 3")
 
+
+@pytest.mark.parametrize(
+  "read",
+  [
+    _unreadable,
+    lambda: (np.zeros((2, DIMENSION)), np.array([0, CLASSES])),
+    lambda: (np.zeros((2, DIMENSION + 1)), np.array([0, 1])),
+    lambda: (np.full((2, DIMENSION), np.nan), np.array([0, 1])),
+  ],
+)
+def test_what_is_wrong_with_records_is_not_told(read):
   people = participants()
   one = next(iter(people))
   people[one] = Participant(read, people[one].policy)
@@ -114,6 +125,29 @@ def test_why_records_cannot_be_read_is_not_told():
   tally = SecureVoters(transport).tally(mechanism(), ballot(), lambda: None)
   assert tally.num_clients == 3
   assert transport.refusals[one] == "records: this client cannot read its own"
+
+
+def test_clients_without_records_take_part():
+  people = participants()
+  empty = np.zeros((0, DIMENSION)), np.zeros(0, np.int32)
+  people = {
+    one: Participant(lambda: empty, person.policy)
+    for one, person in people.items()
+  }
+  rule = mechanism()
+  tally = SecureVoters(Faulty(people)).tally(rule, ballot(), lambda: None)
+  assert not histogram(tally, rule).votes.any()
+
+
+def test_classes_are_clipped_together():
+  """Clipped class by class, ten classes would move the sum by sqrt(10) C."""
+  rows = np.arange(20, dtype=np.float32)[:, None]
+  votes = clean_votes(rows[::2], np.arange(10), rows, (2,) * 10)
+  assert np.linalg.norm(votes) == pytest.approx(math.sqrt(10))
+  rule = mechanism(num_candidates=20, clip_norm=1.0, scale=1000)
+  added = contribution(votes, rule)
+  assert np.linalg.norm(added.astype(float)) <= 1.001 * rule.sensitivity
+  assert rule.sensitivity < 1.01 * 1000
 
 
 def test_it_votes_where_a_server_of_flawed_candidates_has_no_class_for_it():

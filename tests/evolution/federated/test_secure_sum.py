@@ -290,7 +290,7 @@ def test_simulated_clients_vote_as_real_ones():
   simulated = SimulatedVoters(
     np.concatenate([rows for rows, _ in people]),
     np.concatenate([labels for _, labels in people]),
-    np.repeat(np.arange(4), 9),
+    np.repeat(np.arange(4), 10),
     4,
     np.random.default_rng(0),
   )
