@@ -43,12 +43,21 @@ PIXELS = Embedding("pixels", _flat, traceable=True)
 
 
 def of_space(space: Space, public: str) -> Embedding:
-  """A space of `images.spaces`, computed on the host.
+  """A space of `images.spaces`; traceable where the space is.
 
   Args:
     space: reads pixels in [0, 1].
     public: what it was made from.
   """
+  traced = space.traced
+  if traced is not None:
+    whole = traced
+    return Embedding(
+      space.name,
+      lambda images: whole(jnp.asarray(images, jnp.float32) / 255),
+      traceable=True,
+      public=public,
+    )
 
   def embed(images: np.ndarray) -> np.ndarray:
     return space.embed(np.asarray(images, np.float32) / 255)

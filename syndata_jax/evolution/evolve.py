@@ -80,7 +80,7 @@ class Evolved(NamedTuple):
   check: StartCheck | None = None
 
 
-OnIteration = Callable[[Iteration, Population], None]
+OnIteration = Callable[[Iteration | None, Population], None]
 
 
 def evolve(
@@ -94,6 +94,7 @@ def evolve(
   num_classes: int,
   folder: pathlib.Path | None = None,
   on_iteration: OnIteration | None = None,
+  embeddings: np.ndarray | None = None,
 ) -> Evolved:
   """Evolves synthetic samples towards private records.
 
@@ -110,7 +111,10 @@ def evolve(
     folder: where the state is kept, from which a run resumes; None to keep
       none. A run that was finished is not done again.
     on_iteration: `(iteration, next population)`, after each; of a resumed run
-      from the last stored one on.
+      from the last stored one on. It is also told of the random start, as that
+      which follows no iteration: None.
+    embeddings: of the records f32[N,D], where they are known; None to compute
+      them.
 
   Raises:
     UserError: data, generator, or settings that do not fit, a budget that the
@@ -119,7 +123,8 @@ def evolve(
   """
   labels = np.asarray(labels, np.int32)
   _check(options, ledger, num_classes)
-  embeddings = of_records(embed, records, len(labels))
+  if embeddings is None:
+    embeddings = of_records(embed, records, len(labels))
   tools = Tools(
     prepared(api, embed, options),
     embed,
@@ -140,6 +145,21 @@ def evolve(
 
   now = _open(now, tools, labels, embeddings, costs, num_classes, keep)
   return _iterate(now, tools, costs.plan, keep, on_iteration)
+
+
+def check(options: EvolutionOptions, ledger: Ledger, num_classes: int) -> None:
+  """Refuses what can be refused before anything is read or written.
+
+  Args:
+    options: settings.
+    ledger: at the start of the run.
+    num_classes: K.
+
+  Raises:
+    UserError: settings that do not fit, or a budget that the run would exceed.
+  """
+  _check(options, ledger, num_classes)
+  _affordable(options, ledger, num_classes)
 
 
 def _open(
@@ -216,6 +236,8 @@ def _iterate(
 
   if now.population is None:
     population = beginning(tools, now.sizes)(key)
+    if on_iteration is not None:
+      on_iteration(None, population)
   else:
     population = follow(now)
   signals = [entry.signal for entry in history]

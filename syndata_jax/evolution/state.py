@@ -127,6 +127,8 @@ def load(
         tuple(fields["ancestors"]),
         _population(arrays, fields["kinds"], sizes, like),
       )
+    except UserError:  # of the generator
+      raise
     except (KeyError, TypeError, ValueError) as error:
       raise UserError(f"damaged ({type(error).__name__})") from error
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from syndata_jax import models
 from syndata_jax.data import Dataset
@@ -33,6 +34,7 @@ _RECIPE = Recipe(
 )
 _INCEPTION_SIDE = 299
 _INCEPTION_BATCH = 64
+_MOST = 512  # images that are embedded at once
 
 
 class Space(NamedTuple):
@@ -41,17 +43,42 @@ class Space(NamedTuple):
   Attributes:
     name: "pixels", "features" or "inception", as tables call it.
     embed: `(pixels f32[P,H,W,C] in [0, 1]) -> f32[P,D]`.
+    traced: the same as a pure function of JAX, for programs that are compiled;
+      None where there is none.
   """
 
   name: str
   embed: Callable[[np.ndarray], np.ndarray]
+  traced: Callable[[jax.Array], jax.Array] | None = None
 
 
 def _flat(pixels: np.ndarray) -> np.ndarray:
   return np.asarray(pixels, np.float32).reshape(len(pixels), -1)
 
 
-PIXELS = Space("pixels", _flat)
+def _flat_traced(pixels: jax.Array) -> jax.Array:
+  return jnp.asarray(pixels, jnp.float32).reshape(len(pixels), -1)
+
+
+PIXELS = Space("pixels", _flat, _flat_traced)
+
+
+class Public(NamedTuple):
+  """Labelled images that no private example is among.
+
+  Attributes:
+    images: u8[P,H,W,C].
+    labels: i32[P].
+    num_classes: K.
+    mean: C means of channels, of pixels in [0, 1].
+    std: C deviations of channels, in the same scale.
+  """
+
+  images: np.ndarray
+  labels: np.ndarray
+  num_classes: int
+  mean: tuple[float, ...]
+  std: tuple[float, ...]
 
 
 def trained(
@@ -60,15 +87,11 @@ def trained(
   layout: Layout,
   dtype: jax.typing.DTypeLike = jnp.float32,
 ) -> Space:
-  """The space "features": the last layer but one of a small network.
+  """The space "features" of a data set, from half of its test images.
 
-  A ConvNet of width 64 with batch norm, trained for 20 epochs on the first half
-  of the test images (`halves`), the same for every run of a data set. They are
-  taken as public: no model's data are among them.
-
-  The coordinates are centred and divided by one number, so that the mean
-  squared distance of those images to their mean is 1: a Frechet distance of 1
-  is about that of real images to copies of a single average one.
+  It is `trained_on` the first half of the test images (`halves`), the same for
+  every run of a data set. They are taken as public: no model's data are among
+  them.
 
   Args:
     dataset: whose test images are read.
@@ -77,59 +100,90 @@ def trained(
     dtype: of the computation; whatever a run's precision is, its audit takes
       the default, so that figures of runs can be compared.
   """
-  images, labels = halves(dataset).space
+  public = Public(
+    *halves(dataset).space, dataset.num_classes, dataset.mean, dataset.std
+  )
+  return trained_on(public, workspace, layout, dtype=dtype)
+
+
+def trained_on(
+  public: Public,
+  workspace: Workspace,
+  layout: Layout,
+  stage: str = FEATURES,
+  dtype: jax.typing.DTypeLike = jnp.float32,
+) -> Space:
+  """The last layer but one of a small network that learned public images.
+
+  A ConvNet of width 64 with batch norm, trained for 20 epochs. The coordinates
+  are centred and divided by one number, so that the mean squared distance of
+  the images to their mean is 1: a Frechet distance of 1 is about that of real
+  images to copies of a single average one.
+
+  Args:
+    public: what it learns from.
+    workspace: trains the network.
+    layout: of which one model is trained.
+    stage: its name; the stage resumes.
+    dtype: of the computation.
+  """
+  images, labels, num_classes, public_mean, public_std = public
   engine = Engine(
     model=models.create(
-      "convnet", dataset.num_classes, dtype=jnp.dtype(dtype), **_NETWORK
+      "convnet", num_classes, dtype=jnp.dtype(dtype), **_NETWORK
     ),
     recipe=dataclasses.replace(
       _RECIPE, batch_size=min(_RECIPE.batch_size, len(images))
     ),
     layout=layout.spread(1),
-    mean=dataset.mean,
-    std=dataset.std,
+    mean=public_mean,
+    std=public_std,
     dtype=jnp.dtype(dtype),
     name="convnet",
     options=tuple(sorted(_NETWORK.items())),
   )
   rows = np.arange(len(images), dtype=np.int32)[None]
   state = workspace.train(
-    FEATURES,
+    stage,
     engine.layout,
     functools.partial(sgd, engine),
-    stream(jax.random.key(0), FEATURES),
+    stream(jax.random.key(0), stage),
     TrainingSet(images, labels, rows),
   )
-  raw = _embedding(engine, jax.tree.map(lambda leaf: leaf[0], state))
-  public = raw(images.astype(np.float32) / 255)
-  mean = public.mean(0)
-  scale = np.sqrt(np.square(public - mean).sum(1).mean())
+  network = _embedding(engine, jax.tree.map(lambda leaf: leaf[0], state))
+  raw = functools.partial(_in_batches, jax.jit(network))
+  points = raw(images.astype(np.float32) / 255)
+  mean = points.mean(0)
+  spread = np.sqrt(np.square(points - mean).sum(1).mean())
+  scale = max(spread, np.finfo(np.float32).tiny)
 
   def embed(pixels: np.ndarray) -> np.ndarray:
-    return (raw(pixels) - mean) / max(scale, np.finfo(np.float32).tiny)
+    return (raw(pixels) - mean) / scale
 
-  return Space(FEATURES, embed)
+  def traced(pixels: jax.Array) -> jax.Array:
+    return (_by_batches(network, pixels) - mean) / scale
+
+  return Space(FEATURES, embed, traced)
 
 
 def _embedding(
   engine: Engine, state: ModelState
-) -> Callable[[np.ndarray], np.ndarray]:
+) -> Callable[[jax.Array], jax.Array]:
   """What the last layer of one trained network reads; pixels in [0, 1]."""
-  mean = jnp.asarray(engine.mean, jnp.float32)
-  std = jnp.asarray(engine.std, jnp.float32)
+  mean = np.asarray(engine.mean, np.float32)
+  std = np.asarray(engine.std, np.float32)
 
-  @jax.jit
   def run(pixels: jax.Array) -> jax.Array:
     read = engine.normalise((pixels - mean) / std)
     return models.outputs(engine.model, variables(state), read)[0]
 
-  return functools.partial(_in_batches, run)
+  return run
 
 
 def _in_batches(
   run: Callable[[np.ndarray], Any],
   pixels: np.ndarray,
-  most: int = 512,
+  most: int = _MOST,
 ) -> np.ndarray:
   """Applies a function to batches of one size: [P,H,W,C] -> f32[P,D].
 
@@ -146,6 +200,25 @@ def _in_batches(
     # The last one is filled up, so that no other size is compiled.
     parts.append(np.asarray(run(np.resize(batch, (size, *batch.shape[1:])))))
   return np.concatenate(parts).astype(np.float32)[: len(pixels)]
+
+
+def _by_batches(
+  run: Callable[[jax.Array], jax.Array], pixels: jax.Array
+) -> jax.Array:
+  """The same inside a compiled program, batch after batch: f32[P,D].
+
+  Args:
+    run: of a batch.
+    pixels: [P,H,W,C].
+  """
+  count, *shape = pixels.shape
+  if count <= _MOST:
+    return run(pixels)
+  batches = -(-count // _MOST)
+  size = -(-count // batches)
+  filling = [(0, batches * size - count), *[(0, 0)] * len(shape)]
+  filled = jnp.pad(pixels, filling).reshape(batches, size, *shape)
+  return lax.map(run, filled).reshape(batches * size, -1)[:count]
 
 
 def inception(path: str | pathlib.Path) -> Space:

@@ -27,6 +27,7 @@ NAMES = (
   "diffusion",
   "distillation",
   "dpsgd",
+  "private_evolution",
   "stable_diffusion",
   "undefended",
 )
@@ -67,6 +68,11 @@ def options_type(name: str) -> type:
 def alternatives(options: type) -> tuple[tuple[str, str], ...]:
   """Pairs of settings of which exactly one is set, and the other is zero."""
   return getattr(options, "ALTERNATIVES", ())
+
+
+def infinite(options: type) -> tuple[str, ...]:
+  """Settings that may be infinite, such as an epsilon without a guarantee."""
+  return getattr(options, "INFINITE", ())
 
 
 def unread(options: Any) -> frozenset[str]:
@@ -116,6 +122,7 @@ __all__ = [
   "alternatives",
   "check",
   "create",
+  "infinite",
   "options_type",
   "private_data",
   "run",

@@ -21,7 +21,7 @@ _RELATIONS = {
 }
 
 # What is known of a search for hyper-parameters, and how a report says it.
-_TUNING = {
+TUNING = {
   "unaccounted": "a search on private data, if there was one, is not accounted",
   "accounted": "searched on private data, as one of the releases above",
   "none": "not searched on private data",
@@ -72,9 +72,9 @@ class PrivacyStatement:
     validate.check_neighbours(self.neighbours)
     for name in ("epsilon", "replace_one_epsilon"):
       validate.check_not_negative(name, getattr(self, name))
-    if self.tuning not in _TUNING:
+    if self.tuning not in TUNING:
       raise UserError(
-        f"tuning={self.tuning}: must be one of {', '.join(_TUNING)}"
+        f"tuning={self.tuning}: must be one of {', '.join(TUNING)}"
       )
 
   @property
@@ -144,7 +144,7 @@ class PrivacyStatement:
       f"unit of privacy: {self.unit}",
       f"trust model: {self.trust_model}",
       f"public: {', '.join(self.public) or 'nothing'}",
-      f"hyper-parameters: {_TUNING[self.tuning]}",
+      f"hyper-parameters: {TUNING[self.tuning]}",
     ]
     if self.assumptions:
       lines.append(f"assumed: {'; '.join(self.assumptions)}")

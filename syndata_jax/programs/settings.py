@@ -6,6 +6,7 @@ into the frozen `Settings` below, and only these travel further.
 
 import dataclasses
 import math
+import types
 import typing
 from collections.abc import Collection
 from typing import Any
@@ -174,7 +175,8 @@ def from_config(
       f"paradigm={fields['paradigm']!r}: its option {sorted(clashes)[0]} must"
       " have another name, for every audit has a setting of this one"
     )
-  values = checked(fields, shared | special, "")
+  infinite = paradigms.infinite(own)
+  values = checked(fields, shared | special, "", infinite)
   for one, other in paradigms.alternatives(own):
     if (one in given) != (other in given):
       replaced = other if one in given else one
@@ -201,14 +203,25 @@ def field_types(kind: type) -> dict[str, type]:
   nested = ("options", "performance")
   hints = typing.get_type_hints(kind)
   return {
-    field.name: typing.get_origin(hints[field.name]) or hints[field.name]
+    field.name: _plain_type(hints[field.name])
     for field in dataclasses.fields(kind)
     if field.name not in nested
   }
 
 
+def _plain_type(hint: Any) -> Any:
+  """`tuple` of `tuple[int, ...]`, `str` of names; `float | None` as it is."""
+  origin = typing.get_origin(hint)
+  if origin is typing.Literal:
+    return type(typing.get_args(hint)[0])
+  return hint if origin in (None, types.UnionType) else origin
+
+
 def checked(
-  fields: dict[str, Any], wanted: dict[str, type], prefix: str
+  fields: dict[str, Any],
+  wanted: dict[str, type],
+  prefix: str,
+  infinite: Collection[str] = (),
 ) -> dict[str, Any]:
   """The fields of a config, integers made floats where those are wanted.
 
@@ -216,6 +229,7 @@ def checked(
     fields: by name.
     wanted: their types; see `field_types`.
     prefix: before the names in messages.
+    infinite: names of those that may be infinite.
 
   Raises:
     UserError: an unknown field, another type, or a number that is not finite.
@@ -226,14 +240,16 @@ def checked(
       known = ", ".join(sorted(wanted))
       raise UserError(f"config field {prefix}{name}: must be one of {known}")
     want = wanted[name]
-    if want is float and type(value) is int:
+    if float in (want, *typing.get_args(want)) and type(value) is int:
       value = float(value)
-    if type(value) is not want:
+    allowed = typing.get_args(want) or (want,)
+    if type(value) not in allowed:
       raise UserError(
         f"config field {prefix}{name}={value!r}: must be of type"
-        f" {want.__name__}"
+        f" {' or '.join(kind.__name__ for kind in allowed)}"
       )
-    if isinstance(value, float) and not math.isfinite(value):
+    endless = name in infinite and value == math.inf
+    if isinstance(value, float) and not (math.isfinite(value) or endless):
       raise UserError(f"config field {prefix}{name}={value}: must be finite")
     checked[name] = value
   return checked
@@ -244,6 +260,7 @@ def identity(settings: Settings) -> dict[str, Any]:
   fields = dataclasses.asdict(settings)
   precision = fields.pop("performance")["precision"]
   own, unread = fields.pop("options"), paradigms.unread(settings.options)
+  own = {name: _plain(value) for name, value in own.items()}
   return {
     **fields,
     **{name: value for name, value in own.items() if name not in unread},
@@ -251,6 +268,11 @@ def identity(settings: Settings) -> dict[str, Any]:
     **_sources(settings),
     **circumstances(),
   }
+
+
+def _plain(value: Any) -> Any:
+  """What JSON can hold: it knows no infinity."""
+  return "infinite" if value == math.inf else value
 
 
 def _sources(settings: Settings) -> dict[str, str]:

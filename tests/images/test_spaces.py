@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
@@ -79,6 +80,18 @@ def test_an_image_is_embedded_the_same_in_any_company(digits, features):
   np.testing.assert_allclose(
     space.embed(images)[:3], space.embed(images[:3]), atol=1e-5
   )
+
+
+@pytest.mark.parametrize("most", [512, 5])
+def test_a_compiled_program_embeds_the_same(
+  digits, features, monkeypatch, most
+):
+  """In one batch, and in several of which the last is filled up."""
+  monkeypatch.setattr(spaces, "_MOST", most)
+  images = unit(digits.test_images[:13])
+  for space in (features[0], PIXELS):
+    traced = jax.jit(lambda pixels, space=space: space.traced(pixels))(images)
+    np.testing.assert_allclose(traced, space.embed(images), atol=1e-5)
 
 
 def test_the_trained_space_is_read_again(digits, features):

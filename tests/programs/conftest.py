@@ -15,7 +15,7 @@ from absl.testing import flagsaver
 from jax.experimental.compilation_cache import compilation_cache
 
 from syndata_jax.images import classifier, spaces
-from syndata_jax.programs import audit, pretrain, quality
+from syndata_jax.programs import audit, evolve, pretrain, quality
 
 # Six models are the fewest that an attack accepts.
 _TINY = """
@@ -125,6 +125,17 @@ def start_pretraining(cache) -> Callable[..., Ended]:
   def run(*arguments) -> Ended:
     argv = ["syndata-pretrain", *map(str, arguments)]
     return _run(pretrain.run, cache, argv)
+
+  return run
+
+
+@pytest.fixture(scope="session")
+def start_evolution(cache) -> Callable[..., Ended]:
+  """`start_evolution(*arguments)`: what a fresh `syndata-evolve` does."""
+
+  def run(*arguments) -> Ended:
+    argv = ["syndata-evolve", *map(str, arguments)]
+    return _run(evolve.run, cache, argv)
 
   return run
 

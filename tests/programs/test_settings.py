@@ -1,13 +1,18 @@
 """Settings of a paradigm beside the others, and those that exclude others."""
 
+import dataclasses
+import json
 import pathlib
 import runpy
 
+import numpy as np
 import pytest
 
 from syndata_jax.errors import UserError
+from syndata_jax.evolution.options import EvolutionOptions
 from syndata_jax.paradigms import coreset, data_free, dpsgd
 from syndata_jax.paradigms.distillation import METHODS
+from syndata_jax.programs import evolving
 from syndata_jax.programs.settings import defaults, from_config, identity
 
 _CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
@@ -92,3 +97,43 @@ def test_every_data_free_distillation_of_the_configs_is_allowed(
     assert "options" not in identity(settings)
   with pytest.raises(ValueError, match="config argument"):
     get_config("cmi")
+
+
+@pytest.mark.parametrize(
+  ("dataset", "hardware"), [("digits", [""]), ("fashion_mnist", ["", ",cpu"])]
+)
+def test_every_evolution_of_the_configs_is_allowed(dataset, hardware):
+  epsilons = {"epsilon1": 1, "epsilon4": 4, "epsilon10": 10, "infinity": np.inf}
+  folder = _CONFIGS / dataset
+  audit = runpy.run_path(str(folder / "private_evolution.py"))["get_config"]
+  release = runpy.run_path(str(folder / "evolve.py"))["get_config"]
+  for name, epsilon in epsilons.items():
+    for size in hardware:
+      settings = from_config(audit(name + size))
+      assert settings.paradigm == "private_evolution"
+      assert settings.options.epsilon == epsilon
+      json.dumps(identity(settings), allow_nan=False)
+      other = evolving.from_config(release(name + size))
+      assert other.epsilon == epsilon and other.seed == evolving.SECRET
+      json.dumps(evolving.identity(other), allow_nan=False)
+      # The audit is of what would be released.
+      for field in dataclasses.fields(EvolutionOptions):
+        here = getattr(settings.options, field.name)
+        assert here == getattr(other, field.name), field.name
+  for make in (audit, release):
+    with pytest.raises(ValueError, match="config argument"):
+      make("epsilon0")
+
+
+def test_an_unset_epsilon_gives_way_to_a_given_noise():
+  config = defaults("private_evolution")
+  config.paradigm = "private_evolution"
+  config.epsilon = 2.0
+  config.noise_multiplier = 3.0
+  options = from_config(config, {"noise_multiplier"}).options
+  assert options.epsilon == 0 and options.noise_multiplier == 3
+  config.epsilon = float("inf")
+  assert from_config(config, {"epsilon"}).options.is_noiseless
+  config.learning_rate = float("inf")
+  with pytest.raises(UserError, match="learning_rate=inf: must be finite"):
+    from_config(config, {"epsilon"})
