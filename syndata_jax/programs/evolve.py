@@ -155,7 +155,10 @@ def _reporter(
         seconds,
         size,
         (last - iteration.number) * size,
-        {name: np.asarray([value], np.float32) for name, value in numbers.items()},
+        {
+          name: np.asarray([value], np.float32)
+          for name, value in numbers.items()
+        },
       )
     )
 

@@ -210,6 +210,7 @@ def clean(folder, images, labels):
   return [(T - 1, histogram)]
 
 
+@pytest.mark.slow
 def test_stored_votes_are_the_clean_ones_with_noise(start, tmp_path):
   """So that the test above looks for the right histogram."""
   ended = start(tmp_path / "plain", "--config.look_ahead=0")
