@@ -355,7 +355,9 @@ def _circumstances(
     num_records: N.
     num_classes: K.
   """
-  return dataclasses.asdict(options) | {
+  fields = dataclasses.asdict(options)
+  del fields["api_seconds"]  # it decides nothing of a run that goes on
+  return fields | {
     "api": tools.api.name,
     "embedding": tools.embed.name,
     "records": num_records,
