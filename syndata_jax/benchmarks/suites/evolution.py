@@ -268,7 +268,7 @@ class Shapes(Api):
       turn = jnp.array([[cosine, -sine], [sine, cosine]])
       centre = (_SIDE - 1) / 2
       places = turn @ (grid - centre) + centre + view[1:, None]
-      return jax.scipy.ndimage.map_coordinates(shapes[shape], places, 1)
+      return jax.scipy.ndimage.map_coordinates(shapes[shape], list(places), 1)
 
     images = jax.vmap(one)(samples["shape"], samples["view"])
     return images.reshape(-1, _SIDE, _SIDE, 1)
