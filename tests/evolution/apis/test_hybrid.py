@@ -1,4 +1,7 @@
-"""DP-SGD of adapters: its gradient, its noise, and what the ledger says."""
+"""DP-SGD of adapters: its gradient, its noise, and what the ledger says.
+
+The U-Net takes long to compile, so most tests tune a network of three layers.
+"""
 
 import dataclasses
 import math
@@ -9,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from dp_accounting import pld
+from flax import linen as nn
 
 from syndata_jax.diffusion import base as bases
 from syndata_jax.diffusion import lora, model
@@ -16,6 +20,7 @@ from syndata_jax.errors import UserError
 from syndata_jax.evolution.apis import ApiOptions, diffusion, hybrid
 from syndata_jax.evolution.apis.hybrid import TuningOptions
 from syndata_jax.keys import stream
+from syndata_jax.models import layers
 from syndata_jax.privacy import Ledger, Release
 
 KEY = jax.random.key(0)
@@ -48,6 +53,28 @@ def adapters(base):
   )
 
 
+class Small(nn.Module):
+  """Called as the U-Net is."""
+
+  num_classes: int = 3
+
+  @nn.compact
+  def __call__(self, x, noise, labels, train=False):
+    classes = jax.nn.one_hot(labels, self.num_classes + 1)
+    known = jnp.concatenate([classes, noise[:, None]], axis=-1)
+    y = layers.Conv(8)(x) + nn.Dense(8)(known)[:, None, None]
+    return layers.Conv(1)(nn.silu(y))
+
+
+@pytest.fixture(scope="module")
+def small(base):
+  """The base of tests, but for its network."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(hybrid, "make_network", lambda *arguments: Small())
+    params = model.init(jax.random.key(0), Small(), (4, 4, 1))
+    yield base._replace(params=jax.tree.map(np.asarray, params))
+
+
 @pytest.fixture(scope="module")
 def mechanism():
   return hybrid.mechanism(OPTIONS, 24, DELTA)
@@ -60,65 +87,83 @@ def one(mechanism):
 
 
 def network(base):
-  return model.applied(
-    model.make_network(base.options, (4, 4, 1), 3), base.params
-  )
+  return model.applied(Small(), base.params)
 
 
 @pytest.fixture(scope="module")
-def summed(base):
+def summed(small):
   """The sum of clipped gradients, compiled once."""
   hide = lambda key, labels: model.hidden(key, labels, 0.2, 3)
   return jax.jit(
-    lambda tree, images, keys, labels, valid: hybrid.clipped_sum(
-      network(base), tree, (images, keys), labels, valid, hide, CLIP, DRAWS
+    lambda tree, images, keys, labels, valid, clip_norm: hybrid.clipped_sum(
+      network(small),
+      tree,
+      (images, keys),
+      labels,
+      valid,
+      hide,
+      clip_norm,
+      DRAWS,
     )
   )
 
 
-def test_the_sum_is_that_of_a_loop_over_examples(base, mechanism, summed):
+def test_the_sum_is_that_of_a_loop_over_examples(small, mechanism, summed):
   """Each example's own gradient, clipped in float64; padding is nothing."""
-  tree, size = adapters(base), mechanism.batch_size(4)
+  tree, size = adapters(small), mechanism.batch_size(4)
   images, labels = private(size)
   keys = jax.random.split(KEY, size)
   valid = np.arange(size) < 5
-  got = summed(tree, images, keys, labels, valid)
 
   @jax.jit
   def gradient(image, label, key):
     copies = jnp.stack([image / 127.5 - 1] * DRAWS)
     names = model.hidden(key, jnp.stack([label] * DRAWS), 0.2, 3)
-    apply = network(base)
+    apply = network(small)
     losses = lambda tree: model.loss(apply, tree, key, copies, names).mean()
     return jax.grad(losses)(tree)
 
-  total, norms = jax.tree.map(lambda a: np.zeros(a.shape), tree), []
-  for row in range(5):
-    one = gradient(images[row], labels[row], keys[row])
-    one = jax.tree.map(lambda a: np.asarray(a, float), one)
-    leaves = jax.tree.leaves(one)
-    norms.append(math.sqrt(sum((leaf**2).sum() for leaf in leaves)))
-    scale = min(1, CLIP / norms[-1])
-    total = jax.tree.map(lambda a, b, s=scale: a + s * b, total, one)
-  assert min(norms) < CLIP < max(norms)
+  each = [
+    jax.tree.map(
+      lambda a: np.asarray(a, float),
+      gradient(images[row], labels[row], keys[row]),
+    )
+    for row in range(5)
+  ]
+  norms = np.array(
+    [
+      math.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(one)))
+      for one in each
+    ]
+  )
+  clip_norm = np.median(norms)
+  scales = np.minimum(1, clip_norm / norms)
+  assert scales.min() < 0.95 and scales.max() == 1
+  expected = jax.tree.map(
+    lambda *leaves: sum(s * a for s, a in zip(scales, leaves, strict=True)),
+    *each,
+  )
+  got = summed(tree, images, keys, labels, valid, clip_norm)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=1e-4),
     got,
-    total,
+    expected,
   )
 
 
-def test_a_step_is_that_of_the_mechanism(base, one, summed):
+def test_a_step_is_that_of_the_mechanism(small, one, summed):
   """Its sample, noise and divisor: Adam's first step shows their signs."""
   images, labels = private()
   root = jax.random.key(5)
-  tuned = hybrid.tune(base, images, labels, one, root, OPTIONS)
-  fresh = lora.init(stream(root, "adapters"), base.params, 2)
+  tuned = hybrid.tune(small, images, labels, one, root, OPTIONS)
+  fresh = lora.init(stream(root, "adapters"), small.params, 2)
   now = jax.random.fold_in(stream(root, "hybrid"), 0)
   index, padding = one.sample(now, 4)
   assert 0 < padding.sum() < len(index)
   draws = jax.vmap(lambda row: jax.random.fold_in(stream(now, "draws"), row))
-  total = summed(fresh, images[index], draws(index), labels[index], ~padding)
+  total = summed(
+    fresh, images[index], draws(index), labels[index], ~padding, CLIP
+  )
   noise = one.noise(now, total)
   clear = 0
   for before, after, exact, drawn in zip(
@@ -131,11 +176,11 @@ def test_a_step_is_that_of_the_mechanism(base, one, summed):
   assert clear > 100  # the noise decides
 
 
-def test_tuning_again_gives_the_same(base, one):
+def test_tuning_again_gives_the_same(small, one):
   images, labels = private()
   done = []
   tune = lambda key, *rest: hybrid.tune(
-    base, images, labels, one, key, OPTIONS, *rest
+    small, images, labels, one, key, OPTIONS, *rest
   )
   once, again, other = (
     tune(KEY, done.append),
@@ -148,8 +193,7 @@ def test_tuning_again_gives_the_same(base, one):
   assert all((a != b).any() for a, b in leaves)
 
 
-@pytest.mark.slow
-def test_without_noise_the_loss_falls(base):
+def test_without_noise_the_loss_falls(small):
   """Many steps on few images, hardly clipped: they are learned."""
   images, labels = private(6)
   images[:] = np.arange(6).reshape(6, 1, 1, 1) * 40
@@ -164,8 +208,8 @@ def test_without_noise_the_loss_falls(base):
   )
   # All of them in every step: the mechanism samples nothing.
   mechanism = hybrid.mechanism(options, 6, DELTA)
-  tuned = hybrid.tune(base, images, labels, mechanism, KEY, options)
-  apply = network(base)
+  tuned = hybrid.tune(small, images, labels, mechanism, KEY, options)
+  apply = network(small)
 
   @jax.jit
   def loss(tree):
@@ -173,8 +217,8 @@ def test_without_noise_the_loss_falls(base):
     names = jnp.asarray(np.repeat(labels, 40))
     return model.loss(apply, tree, jax.random.key(9), copies, names).mean()
 
-  before = loss(lora.init(KEY, base.params, 2))
-  assert loss(tuned) < 0.5 * before
+  before = loss(lora.init(KEY, small.params, 2))
+  assert loss(tuned) < 0.8 * before
 
 
 def test_the_ledger_composes_tuning_and_votes(mechanism):
@@ -231,7 +275,10 @@ def test_a_budget_that_is_too_small_computes_nothing(base, mechanism):
   assert not ledger.releases
 
 
-def test_a_paid_generator_draws_with_its_adapters(base, one):
+@pytest.mark.slow
+def test_a_paid_generator_draws_with_its_adapters(base, one, monkeypatch):
+  """With the U-Net."""
+  monkeypatch.setattr(hybrid, "make_network", model.make_network)
   images, labels = private()
   tree, ledger = hybrid.paid(
     Ledger(DELTA, budget=20.0), base, images, labels, one, KEY, OPTIONS

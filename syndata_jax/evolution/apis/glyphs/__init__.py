@@ -187,7 +187,7 @@ def _draw(
     for place, (name, (low, high)) in enumerate(_RANGES.items())
   }
   points, basis = _grid(height * finer, width * finer)
-  bent = points + _FAR * (basis @ (2 * one.bend - 1))
+  bent = jnp.asarray(points) + _FAR * (basis @ (2 * one.bend - 1))
   scale = values["height"] = size * values["height"]
   places = _placed(bent, values)
   distance = scale * _read(tables[one.font, one.character], places)
