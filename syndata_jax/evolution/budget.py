@@ -281,8 +281,8 @@ def _share(
   later ones share. None where even the rest as a whole, spent on one histogram,
   would show nothing.
 
-  More than its share helps none: late histograms need it (measured in
-  `tests/evolution/test_budget_gain.py`).
+  Measured (`tests/evolution/test_budget_gain.py`), what it gains over a uniform
+  budget is the gain of its weights; what signals add to them is within chance.
 
   Args:
     signals: of all histograms so far.
