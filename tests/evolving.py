@@ -1,4 +1,4 @@
-"""A generator of one's own for tests: faint classes, some noise."""
+"""A generator of one's own for tests, and a config of it."""
 
 import os
 import pathlib
@@ -15,6 +15,26 @@ SIDE = 8
 # Of the environment: a file whose content is what goes wrong.
 FAULT = "DOTS_FAULT"
 FILE = str(pathlib.Path(__file__))
+
+# An evolution of moments.
+RECORDS, SAMPLES, ITERATIONS, EPSILON, CLASSES = 150, 40, 2, 5.0, 10
+CONFIG = f"""
+from syndata_jax.programs.evolving import defaults
+
+
+def get_config():
+  config = defaults("images")
+  config.dataset = "digits"
+  config.num_train = {RECORDS}
+  config.api = {FILE!r}
+  config.embedding = "pixels"
+  config.num_samples = {SAMPLES}
+  config.num_iterations = {ITERATIONS}
+  config.epsilon = {EPSILON}
+  config.look_ahead = 1
+  config.seed = 3
+  return config
+"""
 
 
 class Dots(Api):

@@ -6,7 +6,12 @@
 1,437 scans vote for characters of matplotlib's fonts, bent and turned. The
 arguments are `epsilon1`, `epsilon4`, `epsilon10` (the default) and `infinity`,
 without noise and without a guarantee; `--config.epsilon=2` is another one.
-The settings were chosen on digits itself, which the statement says.
+The settings were chosen on digits itself: no guarantee covers that choice.
+
+Expected on two CPU cores: under a minute, of which most is compilation;
+accuracy of a classifier trained on the set alone 95.8% (of epsilon 4: 94.7%,
+of epsilon 1: 86.1%, of the random start 84%), one seed each; without noise
+88.6 to 97.2% over three seeds.
 """
 
 from syndata_jax.programs.evolving import defaults

@@ -80,7 +80,8 @@ class Evolved(NamedTuple):
   check: StartCheck | None = None
 
 
-OnIteration = Callable[[Iteration | None, Population], None]
+OnIteration = Callable[[Iteration, Population], None]
+OnStart = Callable[[Population], None]
 
 
 def evolve(
@@ -94,6 +95,7 @@ def evolve(
   num_classes: int,
   folder: pathlib.Path | None = None,
   on_iteration: OnIteration | None = None,
+  on_start: OnStart | None = None,
   embeddings: np.ndarray | None = None,
 ) -> Evolved:
   """Evolves synthetic samples towards private records.
@@ -111,8 +113,8 @@ def evolve(
     folder: where the state is kept, from which a run resumes; None to keep
       none. A run that was finished is not done again.
     on_iteration: `(iteration, next population)`, after each; of a resumed run
-      from the last stored one on. It is also told of the random start, as that
-      which follows no iteration: None.
+      from the last stored one on.
+    on_start: `(random samples)`, before the first iteration.
     embeddings: of the records f32[N,D], where they are known; None to compute
       them.
 
@@ -144,7 +146,7 @@ def evolve(
     return now
 
   now = _open(now, tools, labels, embeddings, costs, num_classes, keep)
-  return _iterate(now, tools, costs.plan, keep, on_iteration)
+  return _iterate(now, tools, costs.plan, keep, on_iteration, on_start)
 
 
 def check(options: EvolutionOptions, ledger: Ledger, num_classes: int) -> None:
@@ -206,6 +208,7 @@ def _iterate(
   plan: Plan,
   keep: Callable[[State], State],
   on_iteration: OnIteration | None,
+  on_start: OnStart | None,
 ) -> Evolved:
   """The iterations that are still to be done, and the result.
 
@@ -215,6 +218,7 @@ def _iterate(
     plan: noise of the histograms.
     keep: stores a state.
     on_iteration: as in `evolve`.
+    on_start: as in `evolve`.
   """
   options, key = tools.options, tools.key
   votes = voting(tools, now.sizes)
@@ -236,8 +240,8 @@ def _iterate(
 
   if now.population is None:
     population = beginning(tools, now.sizes)(key)
-    if on_iteration is not None:
-      on_iteration(None, population)
+    if on_start is not None:
+      on_start(population)
   else:
     population = follow(now)
   signals = [entry.signal for entry in history]
@@ -351,7 +355,9 @@ def _circumstances(
     num_records: N.
     num_classes: K.
   """
-  return dataclasses.asdict(options) | {
+  fields = dataclasses.asdict(options)
+  del fields["api_seconds"]  # it decides nothing of a run that goes on
+  return fields | {
     "api": tools.api.name,
     "embedding": tools.embed.name,
     "records": num_records,

@@ -115,6 +115,7 @@ def run_evolution(
         entered.num_classes,
         folder,
         _reporter(options, samples, show),
+        lambda population: samples.add(0, population),
       )
     samples.draw()
     release.write(folder, settings, entered, task, evolved)
@@ -138,13 +139,11 @@ def _reporter(
   """
   begin = time.perf_counter()
 
-  def report(iteration: Iteration | None, population: Population) -> None:
+  def report(iteration: Iteration, population: Population) -> None:
     nonlocal begin
-    samples.add(iteration.number if iteration else 0, population)
+    samples.add(iteration.number, population)
     now = time.perf_counter()
     seconds, begin = now - begin, now
-    if iteration is None:
-      return
     size, last = len(population.labels), options.num_iterations
     numbers = {"signal": iteration.signal.mass, "epsilon": iteration.epsilon}
     show(

@@ -96,8 +96,8 @@ def audit(
     train: the private images, uint8[N,H,W,C] with C 1 (grey) or 3 (RGB), or
       uint8[N,H,W] in grey, and their labels, integer[N] or [N,1], from 0.
     test: test images of the same shape, and their labels: for utility.
-    paradigm: "undefended", "coreset", "distillation", "dpsgd", or a module of
-      your own.
+    paradigm: "undefended", "coreset", "distillation", "data_free",
+      "diffusion", "dpsgd", "private_evolution", or a module of your own.
     model: "convnet", "resnet18", "wide_resnet", or a module of your own;
       `model_options`, a dict, sets width and so on.
     num_classes: K; None for the largest label + 1.
@@ -132,8 +132,9 @@ def audit(
       `help(syndata_jax.programs.settings)` lists the others, and what the dict
       `performance` may hold. A paradigm's own settings are listed by
       `help(syndata_jax.paradigms.options_type("dpsgd"))`: `epsilon` or
-      `noise_multiplier`, `delta`, `clip_norm` of "dpsgd"; `method`, and
-      `fraction` or `images_per_class` of "coreset"; and so on.
+      `noise_multiplier`, `delta`, `clip_norm` of "dpsgd"; `api`, `epsilon`,
+      `num_samples` of "private_evolution"; `method`, and `fraction` or
+      `images_per_class` of "coreset"; and so on.
 
   Returns:
     The report; `help(syndata_jax.Report)` says what it holds.

@@ -13,6 +13,7 @@ from syndata_jax.ensemble import Engine, Recipe, Workspace, make_layout
 from syndata_jax.ensemble.rehearsal import Rehearsal
 from syndata_jax.errors import UserError
 from syndata_jax.evolution import apis
+from syndata_jax.images import spaces
 from syndata_jax.paradigms import private_evolution
 from syndata_jax.privacy import gaussian_noise_multiplier
 
@@ -101,6 +102,7 @@ def test_each_set_depends_on_its_own_members_alone():
   paradigms.check(paradigm(options(epsilon=0.0, noise_multiplier=0.01)))
 
 
+@pytest.mark.slow
 def test_members_of_its_own_do_decide(whole, tmp_path):
   private = drawn()
   private.images[:18] = 255 - private.images[:18]
@@ -109,6 +111,7 @@ def test_members_of_its_own_do_decide(whole, tmp_path):
   np.testing.assert_array_equal(after.images[1], whole[0].images[1])
 
 
+@pytest.mark.slow
 def test_two_at_once_are_as_one_after_the_other(whole, tmp_path):
   after = synthesize(options(), tmp_path, models_at_once=2)
   np.testing.assert_array_equal(after.images, whole[0].images)
@@ -159,7 +162,8 @@ def test_a_dry_run_has_the_shapes_of_the_whole(tmp_path, embedding):
   result = paradigm(chosen).synthesize(KEY, drawn(), rehearsal)
   assert result.images.shape == (M, SAMPLES, 8, 8, 1)
   stages = [(each.stage, each.rounds) for each in rehearsal.estimates]
-  learned = [("embedding", 20)] if embedding == "features" else []
+  epochs = spaces._RECIPE.num_epochs
+  learned = [("embedding", epochs)] if embedding == "features" else []
   assert stages == [*learned, ("evolution", 9)]
 
 
@@ -227,6 +231,7 @@ def test_rank_keeps_parents_and_takes_their_variations(tmp_path):
   assert release.mechanism.startswith("discrete Gaussian noise")
 
 
+@pytest.mark.slow
 def test_it_moves_towards_the_private_images(tmp_path):
   """Without noise, by the distance of members to the nearest of their class."""
   private = drawn()
