@@ -109,6 +109,7 @@ def fine_tuning(rank):
   return jax.jit(epoch, donate_argnums=0).lower(states, own, pool), base
 
 
+@pytest.mark.slow
 def test_no_array_is_a_kernel_of_the_base_for_each_model():
   """This one is the decoder's, which no other array is shaped like."""
   kernel, (full, _), (adapted, _) = "3x3x16x8xf32", *map(fine_tuning, (0, 1))

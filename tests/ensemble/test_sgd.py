@@ -262,6 +262,7 @@ def test_any_number_of_devices_gives_the_same_bits():
   assert np.ptp(one.params["Classifier_0"]["Dense_0"]["bias"], axis=0).all()
 
 
+@pytest.mark.slow
 def test_another_model_does_not_change_the_others(reference):
   more = trained(M + 2, devices=jax.devices()[:1], chunk=M + 2)
   close(jax.tree.map(lambda a: a[:M], more), reference)

@@ -248,6 +248,7 @@ def test_what_a_ledger_has_left():
   assert budget.left(full) < 1e-6
 
 
+@pytest.mark.slow
 def test_what_dp_sgd_leaves_can_be_spent():
   training = privacy.Release(
     "DP-SGD",

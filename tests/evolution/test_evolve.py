@@ -70,7 +70,7 @@ def test_without_noise_it_moves_to_the_private_data():
   start = begin(jax.random.key(0))
   at_random = evolved._replace(rendered=np.asarray(start.samples))
   assert distance(evolved) < 0.4 * distance(at_random)
-  assert len(populations) == 3
+  assert len(populations) == 1 + 3  # the start is shown, too
   assert math.isinf(evolved.ledger.epsilon())
   (line, *_) = evolved.ledger.statement().lines()
   assert line.startswith("no privacy guarantee")
@@ -129,6 +129,7 @@ def test_a_traceable_generator_with_an_embedding_on_the_host():
   np.testing.assert_allclose(evolved.rendered, whole.rendered, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "changes",
   [
@@ -170,6 +171,7 @@ def test_everything_together(changes):
     assert 3.9 < evolved.ledger.epsilon() <= 4.0 * (1 + 1e-9)
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_released():
   """With F = 2 and parents kept the first block of a class is its parents."""
   voted = []
@@ -235,6 +237,7 @@ def test_bad_input_is_one_line(changes, message):
   assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_many_runs_at_once():
   """The parts of an iteration, vmapped over shadow models."""
   points, labels = records(60)

@@ -107,12 +107,14 @@ def test_geometry_keeps_small_clusters():
   assert (rows < 45).all() and (rows < 40).sum() >= 5
 
 
+@pytest.mark.slow
 def test_geometry_gives_each_that_stands_out_a_parent_if_there_are_enough():
   points, noisy = _clusters()
   rows = _select(noisy, (50,), 2, 0, points, 1.0, selection="geometry")
   assert set(rows) == set(range(45))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", others_slow([3, 1, 2]))
 def test_geometry_places_few_parents_where_the_cost_is_least(count):
   """Against all choices of so many bins."""

@@ -90,6 +90,7 @@ def test_each_has_its_share_of_every_class_at_the_start():
     assert np.bincount(samples.source[label == LABELS]).tolist() == [6, 6]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jitted", others_slow([True, False]))
 def test_each_varies_its_own(jitted):
   api = Several([Discs(), Points(), Discs()])
@@ -112,6 +113,7 @@ def test_each_varies_its_own(jitted):
   np.testing.assert_array_equal(api.render(again), after)
 
 
+@pytest.mark.slow
 def test_vmapped_over_shadows():
   api = Several([Discs(), Points()])
   draw = lambda key: api.render(
@@ -156,6 +158,7 @@ def test_shares_follow_the_votes(api):
   assert 1 not in np.asarray(rows)[~stays]
 
 
+@pytest.mark.slow
 def test_the_floor_keeps_everybody_alive():
   api = PAIR
   population = api.random(jax.random.key(6), LABELS)
@@ -193,6 +196,7 @@ def test_words_vary_on_the_host():
   assert words[22] == "long111++" and words[23] == "b111++"
 
 
+@pytest.mark.slow
 def test_a_class_smaller_than_the_generators():
   api = Several([Discs(), Points(), Discs()])
   samples = api.random(jax.random.key(0), np.zeros(2, np.int32))
@@ -205,6 +209,7 @@ def test_a_class_smaller_than_the_generators():
   np.testing.assert_array_equal(_sources(render(varied)), [0, 1])
 
 
+@pytest.mark.slow
 def test_one_generator_is_itself():
   api = Several([Points()])
   samples = api.random(jax.random.key(0), LABELS)

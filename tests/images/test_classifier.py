@@ -35,6 +35,7 @@ def brief():
     yield
 
 
+@pytest.mark.slow
 def test_it_learns_from_what_it_is_given_alone(digits, brief, tmp_path):
   """One model has true labels, the other shuffled ones."""
   rng = np.random.default_rng(0)

@@ -54,6 +54,7 @@ def test_pixels_are_flattened():
   np.testing.assert_array_equal(PIXELS.embed(images), images.reshape(3, 40))
 
 
+@pytest.mark.slow
 def test_features_part_the_classes_of_images_they_have_not_seen(
   digits, features
 ):

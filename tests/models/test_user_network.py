@@ -267,6 +267,7 @@ def by_hand(network, params):
   return np.array(norms), total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("way", "chosen"),
   [

@@ -61,6 +61,7 @@ def test_leaves_steps_and_models_have_noise_of_their_own():
   assert difference.std() == pytest.approx(3 * math.sqrt(2), rel=0.03)
 
 
+@pytest.mark.slow
 def test_each_model_draws_its_own_batch():
   mechanism = _mechanism()
   keys = jax.vmap(jax.random.fold_in, (None, 0))(

@@ -90,6 +90,7 @@ def test_every_form_is_attacked_as_its_logits(
   assert (workdir / "predictions.npz").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_title_and_facts_may_change_and_stay(start, tmp_path):
   file, workdir = tmp_path / "l.npz", tmp_path / "run"
   _npz(file, logits=LOGITS)

@@ -59,6 +59,7 @@ def test_its_results(results):
   assert (undefended.guarantee, elsewhere.training) == (None, None)
 
 
+@pytest.mark.slow
 def test_the_most_exposed_images_are_mislabelled(results):
   _, labels = results["train"]
   canaries = results["canaries"]

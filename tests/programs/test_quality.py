@@ -3,6 +3,7 @@
 import json
 
 
+@pytest.mark.slow
 def test_images_of_a_run_are_judged_once(start, config, tmp_path):
   workdir = tmp_path / "run"
   coreset = config("coreset", method="random", fraction=0.5)

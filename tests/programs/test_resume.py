@@ -154,6 +154,7 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(
   _assert_same_results(halted, finished)
 
 
+@pytest.mark.slow
 def test_all_checkpoints_damaged(start, tiny, finished, halted):
   checkpoints = _checkpoints(halted)
   for checkpoint in checkpoints:

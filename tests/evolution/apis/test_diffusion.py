@@ -68,6 +68,7 @@ def test_only_the_steps_of_the_strength_are_run():
     assert len(calls) == max(0, 2 * steps - 1)
 
 
+@pytest.mark.slow
 def test_random_images_are_samples_of_the_model(base):
   """Heun's sampler from noise of the largest level; parts of two images."""
   api = make(base)
@@ -90,6 +91,7 @@ def test_random_images_are_samples_of_the_model(base):
   assert len(np.unique(parts, axis=0)) == 5
 
 
+@pytest.mark.slow
 def test_classes_of_the_base_may_be_others(base):
   """Drawn at random, and what a variation keeps."""
   api = make(base, condition="random")
@@ -98,6 +100,7 @@ def test_classes_of_the_base_may_be_others(base):
   assert set(np.asarray(draw.condition)) == {0, 1, 2}
 
 
+@pytest.mark.slow
 def test_adapters_change_what_is_drawn(base):
   """Fresh ones do not."""
   fresh = lora.init(KEY, base.params, 2)

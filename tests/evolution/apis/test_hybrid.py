@@ -151,6 +151,7 @@ def test_the_sum_is_that_of_a_loop_over_examples(small, mechanism, summed):
   )
 
 
+@pytest.mark.slow
 def test_a_step_is_that_of_the_mechanism(small, one, summed):
   """Its sample, noise and divisor: Adam's first step shows their signs."""
   images, labels = private()
@@ -193,6 +194,7 @@ def test_tuning_again_gives_the_same(small, one):
   assert all((a != b).any() for a, b in leaves)
 
 
+@pytest.mark.slow
 def test_without_noise_the_loss_falls(small):
   """Many steps on few images, hardly clipped: they are learned."""
   images, labels = private(6)
@@ -248,6 +250,7 @@ def test_the_ledger_composes_tuning_and_votes(mechanism):
   assert max(alone) < ledger.epsilon() < 0.9 * sum(alone)
 
 
+@pytest.mark.slow
 def test_the_noise_that_is_left_uses_up_the_budget(mechanism):
   ledger = Ledger(DELTA, budget=4.0).add(hybrid.release(mechanism, OPTIONS))
   noise = hybrid.noise_multiplier_left(ledger, 5)

@@ -102,6 +102,7 @@ def test_neighbours_by_an_embedding():
   np.testing.assert_array_equal(api.neighbours, expected)
 
 
+@pytest.mark.slow
 def test_a_source_by_name():
   """Photographs have no classes of their own: every class draws any."""
   options = ApiOptions(pool_crops=3, pool_neighbours=2)

@@ -103,6 +103,7 @@ def _obeys(rows: Rows) -> np.ndarray:
   return good & (~np.isin(flags, (1, 2)) | ((length >= 40) & (length <= 60)))
 
 
+@pytest.mark.slow
 def test_validity_is_restored_after_mutation(tmp_path):
   generator = np.random.default_rng(0)
   sizes = [len(column.values) for column in PACKETS.categories]

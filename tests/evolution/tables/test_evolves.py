@@ -55,6 +55,7 @@ def people(tmp_path_factory):
   return task, real, schema
 
 
+@pytest.mark.slow
 def test_it_learns_what_marginals_cannot(people, tmp_path):
   task, real, schema = people
   evolved = _evolved(task, 1.0, num_iterations=6, num_samples=200)

@@ -58,6 +58,7 @@ def finished(request, tmp_path_factory):
   return folder, paradigm, outcome
 
 
+@pytest.mark.slow
 def test_a_set_is_released_with_its_teacher(finished):
   _, paradigm, outcome = finished
   images, labels, members, released, chosen = outcome.training_set

@@ -4,6 +4,7 @@ import data_free_small as tiny
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import small
 
 from syndata_jax.keys import stream
@@ -117,6 +118,7 @@ def test_a_pass_meets_every_image_of_the_window():
   assert len(firsts) > 8  # of 13, in 50 draws
 
 
+@pytest.mark.slow
 def test_vmapped_students_learn_as_each_does_alone():
   """They count their steps together: nothing is computed to be dropped."""
   keys = jax.random.split(tiny.KEY, 2)

@@ -182,6 +182,7 @@ def test_a_distillation_that_was_stopped_ends_the_same(method, tmp_path):
   np.testing.assert_array_equal(resumed.images, whole.images)
 
 
+@pytest.mark.slow
 def test_private_images_to_begin_with_are_recorded():
   private = drawn()
   chosen = options("dm", iterations=1, image_learning_rate=1e-12)
@@ -219,6 +220,7 @@ def test_whitening_of_a_single_image():
   np.testing.assert_allclose(found.matrix, want, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_whitened_images_can_be_shown():
   """They begin at private images, and hardly move."""
   private = drawn()
@@ -400,6 +402,7 @@ def with_few_of_class_2(few):
   return private
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "method", ["dm", pytest.param("dsa", marks=pytest.mark.slow)]
 )

@@ -119,6 +119,7 @@ def test_without_canaries_nothing_is_planted():
   assert trained(engine, SILENT).canaries is None
 
 
+@pytest.mark.slow
 def test_canaries_that_all_stay_out_change_no_model(monkeypatch):
   """Scores are read from the training; nothing goes back into it."""
   engine = tools(epochs=1)

@@ -216,6 +216,7 @@ def test_what_does_not_fit_the_data_is_refused():
   assert "of the private images" in message(pool)
 
 
+@pytest.mark.slow
 def test_rank_keeps_parents_and_takes_their_variations(tmp_path):
   chosen = options(
     selection="rank",
@@ -231,6 +232,7 @@ def test_rank_keeps_parents_and_takes_their_variations(tmp_path):
   assert release.mechanism.startswith("discrete Gaussian noise")
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_it_moves_towards_the_private_images(tmp_path):
   """Without noise, by the distance of members to the nearest of their class."""
