@@ -70,7 +70,7 @@ def test_without_noise_it_moves_to_the_private_data():
   start = begin(jax.random.key(0))
   at_random = evolved._replace(rendered=np.asarray(start.samples))
   assert distance(evolved) < 0.4 * distance(at_random)
-  assert len(populations) == 1 + 3  # the start is shown, too
+  assert len(populations) == 3
   assert math.isinf(evolved.ledger.epsilon())
   (line, *_) = evolved.ledger.statement().lines()
   assert line.startswith("no privacy guarantee")

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 
 @pytest.mark.slow
 def test_images_of_a_run_are_judged_once(start, config, tmp_path):
