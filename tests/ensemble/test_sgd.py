@@ -207,6 +207,7 @@ def test_an_update_follows_what_the_model_was_given():
     assert abs(other - kernel).max() > 0.02
 
 
+@pytest.mark.slow
 def test_sets_of_their_own_train_as_rows_of_a_pool():
   """The same images either way, on two devices: the same bits."""
   data = small.training_set(2)
@@ -237,6 +238,7 @@ def test_a_device_holds_the_sets_of_its_own_models_alone():
     np.testing.assert_array_equal(shard.data, sets.images[first : first + 2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "layout",
   [

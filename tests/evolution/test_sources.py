@@ -133,6 +133,7 @@ def _inherit(api, weights):
   return population, parents, heirs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "api", [PAIR, Several([Words("a"), Words("b")])], ids=["traced", "host"]
 )

@@ -67,6 +67,7 @@ def finished(start, public, tmp_path_factory):
   return folder
 
 
+@pytest.mark.slow
 def test_the_folder_is_a_base(finished, start, public):
   base = load(finished, SHAPE, CLASSES)
   assert base.facts["source"] == "photographs"

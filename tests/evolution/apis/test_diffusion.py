@@ -24,6 +24,7 @@ def make(base, adapters=None, **fields):
   return api_of_diffusion.from_base(base, options, adapters)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("churn", variants.others_slow([0.0, 4.0]))
 def test_a_variation_is_image_to_image_of_that_strength(base, churn):
   """One compiled program for all degrees, against one for each strength."""

@@ -39,6 +39,7 @@ def label_of(api, rows):
   return np.array([by_pixels[image.tobytes()] for image in drawn])
 
 
+@pytest.mark.slow
 def test_draws_are_of_the_class_and_none_comes_again_too_soon():
   """Of ten samples of a class of five images each comes twice."""
   api = make()

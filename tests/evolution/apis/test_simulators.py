@@ -231,6 +231,7 @@ def test_kinds_of_garments_differ(apis):
   np.testing.assert_array_equal(gaps.argmin(1), np.arange(10))
 
 
+@pytest.mark.slow
 def test_classes_of_glyphs(apis):
   """Each class its own character, or each any, which variations keep."""
   one = apis["glyphs"].random(KEY, labels())

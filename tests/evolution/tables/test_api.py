@@ -145,6 +145,7 @@ def test_a_projection_of_ones_own():
   assert (np.asarray(varied.floats)[:, 1] == 0.5).all()
 
 
+@pytest.mark.slow
 def test_it_is_traceable():
   def run(key):
     rows = RANDOM(key, LABELS[:5])

@@ -138,6 +138,7 @@ def test_models_are_kept_apart(chosen):
   paradigms.check(created(chosen))
 
 
+@pytest.mark.slow
 def test_finished_networks_are_taken_as_teachers(tmp_path):
   engine, private = tiny.engine(num_epochs=2), tiny.private()
   state = Workspace(tmp_path, every=10).train(

@@ -109,6 +109,7 @@ def whole(tmp_path_factory):
     return synthesize(options(), tmp_path_factory.mktemp("whole"))
 
 
+@pytest.mark.slow
 def test_every_class_is_sampled_and_every_image_is_another(whole):
   assert whole.images.shape == (M, 12, *SHAPE)
   assert whole.images.dtype == np.uint8 and whole.chosen is None
@@ -128,6 +129,7 @@ def test_each_set_depends_on_its_own_members_alone(whole, tmp_path):
   assert (after.images[0] != whole.images[0]).any()
 
 
+@pytest.mark.slow
 def test_a_large_set_is_mapped_from_a_file(whole):
   assert isinstance(whole.images, np.memmap)
   shards = pathlib.Path(whole.images.filename).parent / "shards"
@@ -136,6 +138,7 @@ def test_a_large_set_is_mapped_from_a_file(whole):
   np.testing.assert_array_equal(whole.images, np.concatenate(parts, axis=1))
 
 
+@pytest.mark.slow
 def test_sampling_goes_on_where_it_was_stopped(whole, tmp_path):
   """To the same bits; killed in the last round."""
 

@@ -89,6 +89,7 @@ def test_training_equals_its_steps_written_out():
   assert state.step.tolist() == [6, 6] and released["batch_stats"] == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "change",
   [

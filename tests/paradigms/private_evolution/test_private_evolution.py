@@ -153,6 +153,7 @@ def test_on_the_host_it_evolves_the_same(whole, tmp_path, monkeypatch):
   assert len(rounds) == M
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "embedding", ["pixels", pytest.param("features", marks=pytest.mark.slow)]
 )
