@@ -31,6 +31,9 @@ NAMES = ("uniform", "increasing", "decreasing", "adaptive")
 # How far replacing an example moves a histogram: one vote less, one more.
 REPLACE_ONE = math.sqrt(2)
 
+# Of mu^2, given away so that rounding leaves the sum below the target.
+_ROUND_OFF = 1e-12
+
 # The adaptive rule: least of a histogram's share, how many of the last
 # histograms are heard, and the signal to noise that nobody would see.
 _LEAST = 0.5
@@ -204,7 +207,7 @@ def total(options: EvolutionOptions, delta: float) -> float:
   noise = gaussian_noise_multiplier(options.epsilon, 1, delta)
   if options.neighbours == "replace_one":
     noise *= REPLACE_ONE
-  return 1 / noise**2
+  return (1 - _ROUND_OFF) / noise**2
 
 
 def noise_of_share(

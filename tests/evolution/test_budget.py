@@ -67,6 +67,17 @@ def test_a_schedule_spends_what_the_ledger_allows_and_no_more(neighbours, name):
     ledger.add(_release(100.0))
 
 
+@pytest.mark.parametrize("epsilon", [0.3, 1.0, 4.0, 10.0])
+def test_rounding_never_exceeds_what_was_asked_for(epsilon):
+  for iterations in (1, 3, 7, 10, 29):
+    options = EvolutionOptions(epsilon=epsilon, num_iterations=iterations)
+    for delta in (DELTA, 1.14e-4):
+      ledger = privacy.Ledger(delta)
+      for noise in _noises(budget.plan(options, delta))[0]:
+        ledger = ledger.add(_release(noise))
+      assert (1 - 1e-9) * epsilon < ledger.epsilon() <= epsilon
+
+
 def test_other_releases_come_first():
   options = EvolutionOptions(
     epsilon=1.0, class_shares="private", counts_share=0.1, start_check_share=0.2
