@@ -64,7 +64,7 @@ def save(folder: pathlib.Path, state: State, run: Mapping[str, Any]) -> None:
       array = np.asarray(leaf)
       kinds.append(array.dtype.kind)
       text = array.dtype.kind == _OBJECTS
-      arrays[f"population_{number:03}"] = array.astype(str) if text else array
+      arrays[f"population_{number:03}"] = _as_bytes(array) if text else array
   for number, noisy in enumerate(state.noisy):
     arrays[f"noisy_{number:03}"] = np.asarray(noisy, np.float32)
   fields = {
@@ -133,6 +133,15 @@ def load(
       raise UserError(f"damaged ({type(error).__name__})") from error
 
 
+def _as_bytes(texts: np.ndarray) -> np.ndarray:
+  """Texts as JSON, u8[...]: no padding, and every character survives."""
+  return np.frombuffer(json.dumps(texts.tolist()).encode(), np.uint8)
+
+
+def _as_text(content: np.ndarray) -> np.ndarray:
+  return np.array(json.loads(content.tobytes()), object)
+
+
 def _head(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
   try:
     fields = json.loads(arrays["head"].tobytes())
@@ -163,7 +172,7 @@ def _population(
   leaves: list[Any] = []
   for number, kind in enumerate(kinds):
     array = arrays[f"population_{number:03}"]
-    leaves.append(array.astype(object) if kind == _OBJECTS else array)
+    leaves.append(_as_text(array) if kind == _OBJECTS else array)
   *samples, labels, ancestor = leaves
   structure = jax.tree.structure(like(sizes))
   return Population(

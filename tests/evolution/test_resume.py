@@ -8,6 +8,8 @@ from syndata_jax import files
 from syndata_jax.errors import UserError
 from syndata_jax.evolution import state, tools
 from syndata_jax.evolution.histogram import votes
+from syndata_jax.evolution.population import Population
+from syndata_jax.privacy import Ledger
 
 OPTIONS = dict(num_iterations=3, look_ahead=1, class_shares="private")
 
@@ -153,6 +155,19 @@ def test_a_damaged_state_is_one_line(tmp_path, damage, message):
   with pytest.raises(UserError, match=message) as caught:
     run(Mortal(-1), HOST_POINTS, folder=tmp_path)
   assert "\n" not in str(caught.value)
+
+
+def test_texts_are_stored_as_they_are(tmp_path):
+  texts = np.array(
+    ["ends in a NUL\0", "", "<|endoftext|>\nü", "x" * 999], object
+  )
+  rows = np.arange(4, dtype=np.int32)
+  begin = Ledger(1e-5)
+  now = state.State(begin, sizes=(4,), population=Population(texts, rows, rows))
+  state.save(tmp_path, now, {})
+  assert (tmp_path / state.FILE).stat().st_size < 5_000
+  stored = state.load(tmp_path, begin, {}, lambda sizes: texts)
+  assert stored.population.samples.tolist() == texts.tolist()
 
 
 def test_nothing_clean_is_in_any_file(tmp_path, capfd, caplog):
