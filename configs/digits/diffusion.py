@@ -12,6 +12,10 @@ begins at each private image instead and goes half of the way
 (`--config.strength=0.3` a shorter one); `:full` and `:lora` fine-tune a model
 that was pre-trained on public images, `--config.base=FOLDER` of
 `syndata-pretrain`.
+
+Expected: TPR at 0.1% FPR 0.3% on the canaries from noise, 0.2% from images at
+strength 0.5 and 99% at 0.3, where the images alone give away all of them; test
+accuracy 91%, 95% and 97%. `:full` and `:lora`: not run.
 """
 
 from syndata_jax.programs.settings import defaults

@@ -7,6 +7,9 @@ Every shadow model evolves 1,000 glyphs from the votes of its own members and
 learns from these alone. The arguments are `epsilon1`, `epsilon4`, `epsilon10`
 (the default) and `infinity`, without noise and without a guarantee.
 `syndata-evolve --config=digits/evolve` makes one such set to be released.
+
+Expected: chance on the canaries, through models and images; test accuracy 85%
+at epsilon 1 and 91% at 10; two minutes, and five for the quality of the images.
 """
 
 from syndata_jax.programs.settings import defaults

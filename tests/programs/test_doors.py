@@ -80,7 +80,7 @@ def test_an_unknown_config_lists_what_there_is(start):
   refused(
     ended,
     "--config=digit/undefended: no such file; a Python file needed, or one of"
-    " cifar10/coreset, .*fashion_mnist/undefended; did you mean digits/.*",
+    " cifar10/coreset, .*fashion_mnist/undefended, .*; did you mean digits/.*",
   )
 
 
