@@ -7,7 +7,7 @@ All 60,000 images vote for 10,000 garments of a simulator, in a space of
 features that are learned from random garments; for a GPU. `cpu` takes 10,000
 images and 1,000 garments, and compares pixels. The first argument is
 `epsilon1`, `epsilon4`, `epsilon10` (the default) or `infinity`, without noise
-and without a guarantee. Not run yet.
+and without a guarantee. `cpu` takes 15 to 35 seconds; its quality: not judged.
 """
 
 from syndata_jax.programs.evolving import defaults
