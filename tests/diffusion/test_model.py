@@ -131,6 +131,7 @@ def test_the_denoiser_is_the_network_preconditioned_and_guided():
   assert abs(want - none).max() > 0.01
 
 
+@pytest.mark.slow
 def test_a_fine_tune_begins_at_its_base():
   shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), MODULE, SHAPE))
   base = jax.tree.map(lambda s: np.full(s.shape, 0.5, np.float32), shapes)

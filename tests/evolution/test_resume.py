@@ -105,6 +105,7 @@ def test_a_finished_run_is_not_done_again(tmp_path, whole, monkeypatch):
   assert entries == [3]
 
 
+@pytest.mark.slow
 def test_a_compiled_run_resumes(tmp_path):
   class Stop(BaseException):
     pass

@@ -101,6 +101,7 @@ def test_the_best_epoch_is_kept():
   assert (best.epoch < 7).any()  # not simply the last
 
 
+@pytest.mark.slow
 def test_held_out_images_teach_nothing():
   best, *_ = learnt(sets(), held_out=8, epochs=2)
   other, *_ = learnt(sets(blank=8), held_out=8, epochs=2)

@@ -74,6 +74,7 @@ def test_real_images_are_best(record, space):
   assert figure(record, space, "coverage")["one"] < 0.1
 
 
+@pytest.mark.slow
 def test_members_show_what_real_images_reach(record):
   members = record["spaces"]["features"]["members"]["frechet_distance"]
   distance = figure(record, "features", "frechet_distance")
@@ -85,6 +86,7 @@ def test_members_show_what_real_images_reach(record):
   )
 
 
+@pytest.mark.slow
 def test_classifiers_tell_what_the_images_teach(record):
   accuracy = record["classifier"]["accuracy"]["models"]
   assert accuracy[0] > 0.6 > 0.3 > max(accuracy[1:])
@@ -92,6 +94,7 @@ def test_classifiers_tell_what_the_images_teach(record):
   assert record["classifier"]["held_out"] == 15
 
 
+@pytest.mark.slow
 def test_the_record_is_json_and_names_its_numbers(record):
   assert json.loads(json.dumps(record)) == record
   assert record["images"] == record["matched"] == 150

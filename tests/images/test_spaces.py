@@ -68,6 +68,7 @@ def test_features_part_the_classes_of_images_they_have_not_seen(
   assert rounds[-1].images == 64 * -(-len(first.images) // 64)  # one model
 
 
+@pytest.mark.slow
 def test_features_have_unit_variance_on_the_public_half(digits, features):
   embedded = features[0].embed(unit(halves(digits).space.images))
   assert embedded.dtype == np.float32

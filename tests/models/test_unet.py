@@ -67,6 +67,7 @@ def test_many_models_are_each_alone():
     np.testing.assert_allclose(said, alone(one), atol=2e-4)
 
 
+@pytest.mark.slow
 def test_a_fresh_network_says_nothing_and_computes_in_its_precision():
   shape = (4, 4, 2)
   module = unet.make(shape, CLASSES, 4, (1,), 1, (4,), jnp.dtype("bfloat16"))

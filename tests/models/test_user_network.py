@@ -179,6 +179,7 @@ def test_coreset(path, tmp_path):
     assert set(kept) <= set(members)
 
 
+@pytest.mark.slow
 def test_distribution_matching_reads_what_the_last_layer_reads(path):
   network = models.create(path, 3)
   variables = network.init(KEY, images(1))

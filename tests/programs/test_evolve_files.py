@@ -142,6 +142,8 @@ def texts(tmp_path):
 
 
 def test_texts_and_no_word_of_them_to_the_endpoint(start, texts, tmp_path):
+  pytest.importorskip("openai")
+
   def answer(prompt, count):
     kind = "good" if "good" in prompt else "bad"
     return f"a {kind} place, visit {len(prompt)} {count}"

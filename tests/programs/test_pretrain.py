@@ -185,6 +185,7 @@ def test_bad_input(start, public, tmp_path, argument, expected):
   assert not out.exists()
 
 
+@pytest.mark.slow
 def test_another_run_in_the_folder(start, public, finished, tmp_path):
   code, _, err = start(
     f"--config={public}", f"--out={finished}", "--config.seed=4"

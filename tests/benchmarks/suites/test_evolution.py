@@ -30,6 +30,7 @@ def test_both_render_the_same_shapes():
   np.testing.assert_allclose(ours, suite.render(shape, view), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_runs_of_one_of_many_and_of_the_loop():
   case = suite.of_runs(TASK, 2, 1)
   assert [row.work for row in case.rows] == [200.0, 400.0, 200.0]

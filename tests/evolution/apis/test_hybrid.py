@@ -177,6 +177,7 @@ def test_a_step_is_that_of_the_mechanism(small, one, summed):
   assert clear > 100  # the noise decides
 
 
+@pytest.mark.slow
 def test_tuning_again_gives_the_same(small, one):
   images, labels = private()
   done = []

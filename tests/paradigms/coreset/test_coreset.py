@@ -246,6 +246,7 @@ def chosen_with(method, workspace, **fields):
   return paradigm.synthesize(KEY, private, workspace)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "method, networks, stop, rest",
   [
@@ -305,6 +306,7 @@ def test_the_history_of_forgetting_is_kept_with_the_network(tmp_path):
   assert [done.number for done in told] == [4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "method", others_slow(["forgetting", "random", "herding"])
 )

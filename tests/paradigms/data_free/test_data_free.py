@@ -99,6 +99,7 @@ def test_the_student_is_the_one_that_was_deceived(finished):
   jax.tree.map(np.testing.assert_array_equal, variables, outcome.variables)
 
 
+@pytest.mark.slow
 def test_a_stopped_inversion_goes_on_to_the_same_bits(finished, tmp_path):
   """A kill after the third of four rounds leaves the state of the second."""
   folder, paradigm, outcome = finished

@@ -203,6 +203,7 @@ def test_tesla_follows_its_own_formula(kind):
   )
 
 
+@pytest.mark.slow
 def test_tesla_is_exact_for_a_single_step():
   start, target, images, hard, _ = draw(2)
   synthetic = Synthetic(*map(jnp.asarray, (images, hard, RATE)))

@@ -143,6 +143,7 @@ def test_the_same_noise_in_all_models_is_seen(monkeypatch):
     test_each_model_has_noise_of_its_own()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_continues_the_noise(tmp_path):
   checkpoints = Checkpoints(tmp_path, every=1)
   trained(tools(epochs=1), checkpoints=checkpoints)
