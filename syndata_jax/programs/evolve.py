@@ -114,7 +114,7 @@ def run_evolution(
         options,
         entered.num_classes,
         folder,
-        _reporter(options, samples, show),
+        _reporter(options, samples, show, settings.records == "images"),
         lambda population: samples.add(0, population),
       )
     samples.draw()
@@ -128,7 +128,7 @@ def run_evolution(
 
 
 def _reporter(
-  options: EvolutionOptions, samples: Samples, show: OnRound
+  options: EvolutionOptions, samples: Samples, show: OnRound, are_images: bool
 ) -> OnIteration:
   """What is told of every iteration.
 
@@ -136,6 +136,7 @@ def _reporter(
     options: of the run.
     samples: keeps some of each population.
     show: says how far it is.
+    are_images: whether a rate of images is worth saying.
   """
   begin = time.perf_counter()
 
@@ -144,7 +145,8 @@ def _reporter(
     samples.add(iteration.number, population)
     now = time.perf_counter()
     seconds, begin = now - begin, now
-    size, last = len(population.labels), options.num_iterations
+    images = len(population.labels) if are_images else 0
+    last = options.num_iterations
     numbers = {"signal": iteration.signal.mass, "epsilon": iteration.epsilon}
     show(
       Round(
@@ -152,8 +154,8 @@ def _reporter(
         iteration.number,
         last,
         seconds,
-        size,
-        (last - iteration.number) * size,
+        images,
+        (last - iteration.number) * images,
         {
           name: np.asarray([value], np.float32)
           for name, value in numbers.items()
