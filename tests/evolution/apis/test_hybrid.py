@@ -19,6 +19,7 @@ from syndata_jax.diffusion import lora, model
 from syndata_jax.errors import UserError
 from syndata_jax.evolution.apis import ApiOptions, diffusion, hybrid
 from syndata_jax.evolution.apis.hybrid import TuningOptions
+from syndata_jax.evolution.noise_left import noise_multiplier_left
 from syndata_jax.keys import stream
 from syndata_jax.models import layers
 from syndata_jax.privacy import Ledger, Release
@@ -254,7 +255,7 @@ def test_the_ledger_composes_tuning_and_votes(mechanism):
 @pytest.mark.slow
 def test_the_noise_that_is_left_uses_up_the_budget(mechanism):
   ledger = Ledger(DELTA, budget=4.0).add(hybrid.release(mechanism, OPTIONS))
-  noise = hybrid.noise_multiplier_left(ledger, 5)
+  noise = noise_multiplier_left(ledger, 5)
   votes = lambda noise: Release(
     mechanism="votes",
     kind="votes",
@@ -267,7 +268,7 @@ def test_the_noise_that_is_left_uses_up_the_budget(mechanism):
   with pytest.raises(UserError, match="budget=4"):
     ledger.add(votes(0.999 * noise))
   with pytest.raises(UserError, match="budget=None"):
-    hybrid.noise_multiplier_left(Ledger(DELTA), 5)
+    noise_multiplier_left(Ledger(DELTA), 5)
 
 
 def test_a_budget_that_is_too_small_computes_nothing(base, mechanism):
